@@ -1,0 +1,3 @@
+//! Side-by-side comparisons of Ropewalk with its peers.
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! The `ropewalk` command.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! HTTP/1.1 for Ropewalk.
+#![forbid(unsafe_code)]

@@ -1,0 +1,6 @@
+//! Write blocking Rust, get async scale, keep your crates.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "http")]
+pub use ropewalk_http as http;
+pub use ropewalk_rt::*;
