@@ -42,6 +42,11 @@
 //! owner may look at its node while it is linked. One thread only: neither the wheel nor a
 //! node is `Send` or `Sync`.
 //!
+//! Where the nodes lie decides the cost of a million of them, because a cascade walks them one
+//! by one, each a cache miss and far apart a TLB miss too. Measured on 2 cores of a cloud machine,
+//! insertion + all cascades + expiry of 1,000,000: 0.2–0.3 µs each when 128 bytes apart in
+//! records, 0.8–0.9 µs when each is on a stack of 256 KiB of its own.
+//!
 //! # Rejected
 //! A binary heap (or a B-tree): O(log n) with a cache miss a step, and removal needs every
 //! node's place in it. Wheels without a cascade (as Linux has had since 4.8): they fire late by
