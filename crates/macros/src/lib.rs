@@ -1,1 +1,92 @@
-//! The attribute macros of Ropewalk.
+//! The attribute macros of Ropewalk. Use them from the `ropewalk` crate, which re-exports them
+//! and has at its root what they expand to.
+//!
+//! `arguments` reads what stands in the attribute's parentheses, `entry` writes the function
+//! anew. Both work on `proc_macro2` token streams, so that they are tested as functions.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod entry;
+
+use entry::Kind;
+use proc_macro::TokenStream;
+
+/// Runs `main` as the first coroutine of a runtime, and returns what it returns.
+///
+/// The runtime is built before the body starts. If that fails, the program says why on standard
+/// error and exits with code 1. What the body returns is handled as by any `main`: a `Result`
+/// or an `ExitCode` makes the exit code. A panic of the body is the panic of `main`.
+///
+/// ```ignore
+/// #[ropewalk::main]
+/// fn main() -> std::io::Result<()> {
+///     let listener = ropewalk::net::TcpListener::bind("127.0.0.1:8080")?;
+///     loop {
+///         let (stream, _peer) = listener.accept()?;
+///         ropewalk::spawn(move || serve(stream));
+///     }
+/// }
+/// ```
+///
+/// `async fn main` is accepted too. Its future is driven by `ropewalk::block_on` in the first
+/// coroutine:
+///
+/// ```ignore
+/// #[ropewalk::main]
+/// async fn main() {
+///     println!("{}", answer().await);
+/// }
+/// ```
+///
+/// # Arguments
+/// All are optional, in any order.
+/// - `workers = 2`: the number of worker threads, 1 at least. Left out, it is up to
+///   `ROPEWALK_WORKERS`, else one per core that the process may use.
+/// - `stack_size = 524_288`: the size of a coroutine's stack in bytes, where its spawner doesn't
+///   ask for another.
+/// - `crate = my::path`: where to find Ropewalk, if not at `::ropewalk`; for crates that
+///   re-export it.
+///
+/// ```ignore
+/// #[ropewalk::main(workers = 2, stack_size = 524_288)]
+/// fn main() {}
+/// ```
+///
+/// # Errors
+/// Refused by the compiler: a function with parameters, generics or a `where` clause; `const`,
+/// `unsafe` and `extern` functions; arguments that are unknown, given twice or not of the form
+/// above.
+#[proc_macro_attribute]
+pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand(Kind::Main, arguments.into(), item.into()).into()
+}
+
+/// Makes a function a test whose body is the first coroutine of a runtime of its own.
+///
+/// Takes the place of `#[test]`; `#[should_panic]`, `#[ignore]`, `#[cfg(…)]` and whatever else
+/// stands on the function keep their meaning, and so does its return type. `async fn` is
+/// accepted, as in [`macro@main`].
+///
+/// ```ignore
+/// #[ropewalk::test]
+/// fn a_child_returns_to_its_parent() {
+///     let child = ropewalk::spawn(|| 6 * 7);
+///     assert_eq!(child.join().unwrap(), 42);
+/// }
+///
+/// #[ropewalk::test(workers = 1)]
+/// #[should_panic(expected = "overboard")]
+/// fn a_panic_is_the_panic_of_the_test() {
+///     panic!("man overboard");
+/// }
+/// ```
+///
+/// # Arguments
+/// `workers`, `stack_size` and `crate`, as in [`macro@main`].
+///
+/// # Errors
+/// What [`macro@main`] refuses, and a function that is marked as a test already.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand(Kind::Test, arguments.into(), item.into()).into()
+}
