@@ -31,7 +31,7 @@ static BASE: OnceLock<Instant> = OnceLock::new();
 
 /// Gives the nanoseconds since the base, on the clock in use.
 #[inline]
-pub(crate) fn now_ns() -> u64 {
+pub fn now_ns() -> u64 {
     match source() {
         None => real_ns(),
         Some(source) => source(),
@@ -39,7 +39,7 @@ pub(crate) fn now_ns() -> u64 {
 }
 
 /// Gives the present as an `Instant`, on the clock in use.
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     match source() {
         None => Instant::now(),
         Some(source) => ns_to_instant(source()),
@@ -49,17 +49,17 @@ pub(crate) fn now() -> Instant {
 /// Gives the deadline that lies `timeout` ahead. One that is out of range is `u64::MAX`, which
 /// timers take for never.
 #[inline]
-pub(crate) fn deadline_after(timeout: Duration) -> u64 {
+pub fn deadline_after(timeout: Duration) -> u64 {
     now_ns().saturating_add(saturating_ns(timeout))
 }
 
 /// Converts an instant. One before the base becomes 0, one out of range `u64::MAX`.
-pub(crate) fn instant_to_ns(instant: Instant) -> u64 {
+pub fn instant_to_ns(instant: Instant) -> u64 {
     saturating_ns(instant.saturating_duration_since(base()))
 }
 
 /// Converts nanoseconds since the base back to an instant, exactly.
-pub(crate) fn ns_to_instant(ns: u64) -> Instant {
+pub fn ns_to_instant(ns: u64) -> Instant {
     // An `Instant` has 63 bits for the seconds alone, so this can't overflow.
     base() + Duration::from_nanos(ns)
 }

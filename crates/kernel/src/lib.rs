@@ -1,1 +1,39 @@
-//! The scheduler of Ropewalk.
+//! The scheduler of Ropewalk: stacks, switching, workers, waiting, timers and I/O drivers.
+//!
+//! This crate is the ground floor: it knows nothing of locks, channels, sockets' types or
+//! HTTP. `ropewalk-rt` builds the mirror of `std` on it; users add `ropewalk`.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`wait`] | the one door: queues of threads, coroutines and wakers |
+//! | `worker` | the loop that runs coroutines; its queues, stealing and sleeping |
+//! | [`task`], `record` | starting a task, its record, its outcome |
+//! | `host`, `switch` | stacks that run tasks, and entering and leaving them |
+//! | [`stack`] | slabs of stacks, guards, the overflow report |
+//! | [`driver`] | io_uring and epoll behind one contract |
+//! | `timer`, [`clock`] | the timing wheel and the clock behind it |
+//! | [`runtime`], [`scope`] | starting and ending it all |
+//! | [`blocking`] | threads for what no driver can do |
+//! | [`sys`] | the replaceable table of system calls |
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Ropewalk runs on Linux only (5.10 or later): it stands on epoll and io_uring");
+
+pub mod blocking;
+mod choices;
+#[doc(hidden)]
+pub mod clock;
+pub mod driver;
+mod host;
+pub mod record;
+pub mod runtime;
+pub mod scope;
+pub mod stack;
+mod switch;
+pub mod sys;
+pub mod task;
+mod timer;
+pub mod wait;
+mod worker;
+
+pub use record::{Snapshot, living_everywhere};

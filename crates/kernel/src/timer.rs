@@ -219,6 +219,7 @@ impl Wheel {
     }
 
     /// Counts the nodes in the wheel.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -3,4 +3,5 @@
 
 #[cfg(feature = "http")]
 pub use ropewalk_http as http;
+pub use ropewalk_macros::{main, test};
 pub use ropewalk_rt::*;

@@ -1,0 +1,157 @@
+//! The blocking pool: elastic threads for what no driver can do.
+//!
+//! `unblock` hands a closure to a thread and parks the calling coroutine until it is done.
+//! The closure may borrow: the call returns only after the closure has, and nothing
+//! unwinds or forgets a parked coroutine's frame.
+//!
+//! At most [`THREADS_MAX`] threads; a job that finds all busy waits in the queue. Idle
+//! threads leave after [`IDLE_MAX`].
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::wait::{AbortOnUnwind, Reason, WaitQueue, in_coroutine};
+
+/// The most threads the pool has.
+pub const THREADS_MAX: usize = 512;
+/// How long a thread without work stays.
+pub const IDLE_MAX: Duration = Duration::from_secs(10);
+
+struct Pool {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    named: usize,
+}
+
+/// A job on the frame of a coroutine that waits for it.
+struct Job(*mut (dyn FnMut() + Send));
+
+// SAFETY: the closure is `Send`, and its owner waits until it has run.
+unsafe impl Send for Job {}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    jobs: VecDeque::new(),
+    threads: 0,
+    idle: 0,
+    named: 0,
+});
+static WORK: Condvar = Condvar::new();
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `f` where it may block: a coroutine parks while a thread of the pool runs it; a
+/// plain thread runs it itself.
+///
+/// # Panics
+///
+/// With `f`'s panic; and in a `no_wait` section of a coroutine.
+pub fn unblock<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    if !in_coroutine() {
+        return f();
+    }
+    crate::wait::check_may_wait();
+    let mut f = Some(f);
+    let mut outcome: Option<Result<T, Box<dyn Any + Send>>> = None;
+    let finished = AtomicBool::new(false);
+    let done = WaitQueue::new();
+    {
+        let guard = AbortOnUnwind;
+        let mut job = || {
+            let f = f.take().expect("a job runs once");
+            outcome = Some(catch_unwind(AssertUnwindSafe(f)));
+            // Set and woken under the queue's lock: once it is free the frame may go.
+            let mut queue = done.lock();
+            finished.store(true, Ordering::SeqCst);
+            let claimed = queue.claim_next();
+            drop(queue);
+            if let Some(claimed) = claimed {
+                claimed.wake();
+            }
+        };
+        let job: *mut (dyn FnMut() + Send + '_) = &raw mut job;
+        // SAFETY: only the lifetime changes; the frame is not left before the job is done.
+        let job: *mut (dyn FnMut() + Send + 'static) = unsafe { std::mem::transmute(job) };
+        submit(Job(job));
+        let queue = done.lock();
+        if !finished.load(Ordering::SeqCst) {
+            queue.wait(0, Reason::Blocking, 0, None);
+        } else {
+            drop(queue);
+        }
+        std::mem::forget(guard);
+    }
+    match outcome.expect("the job has run") {
+        Ok(value) => value,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+fn submit(job: Job) {
+    let mut pool = pool();
+    pool.jobs.push_back(job);
+    let short = pool.idle < pool.jobs.len();
+    if short && pool.threads < THREADS_MAX {
+        pool.threads += 1;
+        pool.named += 1;
+        let name = format!("ropewalk-blocking-{}", pool.named);
+        if let Err(error) = thread::Builder::new().name(name).spawn(serve) {
+            pool.threads -= 1;
+            if pool.threads == 0 {
+                // Nobody will ever come: run what there is here, blocking the worker.
+                let jobs = std::mem::take(&mut pool.jobs);
+                drop(pool);
+                eprintln!("ropewalk: no thread for blocking work ({error}); doing it in place");
+                for job in jobs {
+                    run(job);
+                }
+                return;
+            }
+        }
+    }
+    drop(pool);
+    WORK.notify_one();
+}
+
+fn serve() {
+    let mut pool = pool();
+    loop {
+        if let Some(job) = pool.jobs.pop_front() {
+            drop(pool);
+            run(job);
+            pool = self::pool();
+            continue;
+        }
+        pool.idle += 1;
+        let (next, waited) = WORK
+            .wait_timeout(pool, IDLE_MAX)
+            .unwrap_or_else(PoisonError::into_inner);
+        pool = next;
+        pool.idle -= 1;
+        if waited.timed_out() && pool.jobs.is_empty() {
+            pool.threads -= 1;
+            return;
+        }
+    }
+}
+
+fn run(Job(job): Job) {
+    // SAFETY: its owner waits until it has run, and it is run once. It doesn't unwind.
+    unsafe { (*job)() };
+}
+
+/// How many threads the pool has at this moment.
+pub fn threads() -> usize {
+    pool().threads
+}

@@ -1,0 +1,296 @@
+//! How a worker's coroutines wait for descriptors: one contract, two drivers.
+//!
+//! # The contract
+//!
+//! Each worker has one driver, used on its own thread only. A driver provides
+//!
+//! - [`Driver::ready_op`]: run `attempt`, a non-blocking system call, until it gives
+//!   something else than `WouldBlock`, parking the calling coroutine in between until the
+//!   descriptor may be ready;
+//! - [`Driver::recv`]: receive into the caller's buffer;
+//! - [`Driver::poll`]: hand over what has been asked for, make runnable whom the kernel
+//!   has news for, and block for it if told to; also wakes for the worker's [`Signal`].
+//!
+//! and keeps these promises:
+//!
+//! 1. **An operation returns only after its completion.** A buffer, an address, a header
+//!    that the kernel may touch is the caller's, borrowed for the call. If the deadline
+//!    passes, the operation is cancelled *and its end awaited* before the call returns; if
+//!    it succeeded meanwhile, the success is what the call returns.
+//! 2. Nothing unwinds between handing an operation over and its completion; a guard
+//!    aborts the process if it did.
+//! 3. Every operation takes a deadline (clock nanoseconds); when it passes the operation
+//!    ends with `TimedOut`, and what it would have moved is still there to be moved.
+//! 4. Several coroutines may wait on one descriptor, also in the same direction.
+//! 5. `O_NONBLOCK` is never set on a descriptor that was given to us, and no operation
+//!    depends on it being set.
+//! 6. Operations that keep succeeding without waiting give way after a budget.
+//!
+//! # The two
+//!
+//! `uring.rs` completes: one ring per worker (SINGLE_ISSUER, DEFER_TASKRUN), submissions
+//! go in with the worker's next poll. `readiness.rs` stands on a selector (epoll,
+//! edge-triggered): a descriptor's home is the worker that first waited for it, and
+//! readiness is kept with the descriptor.
+//!
+//! `Accept` is a direct `accept4` after readiness in both. A multishot accept would save
+//! no call per connection under load (the direct loop accepts until `EAGAIN`), and would
+//! leave accepted connections inside a ring when a listener closes.
+
+mod epoll;
+mod readiness;
+mod source;
+mod uring;
+
+pub(crate) use readiness::Registration;
+pub use source::{Interest, Source};
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::record::Record;
+use crate::sys;
+use crate::wait::Reason;
+use crate::worker::Worker;
+
+/// Which driver to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DriverKind {
+    /// Completions, through io_uring (kernel 6.1 and later).
+    IoUring,
+    /// Readiness, through epoll.
+    Epoll,
+}
+
+impl DriverKind {
+    /// The name that `ROPEWALK_DRIVER` takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DriverKind::IoUring => "io_uring",
+            DriverKind::Epoll => "epoll",
+        }
+    }
+
+    /// The driver that `ROPEWALK_DRIVER` asks for; `None` if it is unset or empty.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is no driver's.
+    pub fn from_env() -> io::Result<Option<DriverKind>> {
+        let Some(value) = std::env::var_os("ROPEWALK_DRIVER") else {
+            return Ok(None);
+        };
+        match value.to_str() {
+            Some("") => Ok(None),
+            Some("io_uring") => Ok(Some(DriverKind::IoUring)),
+            Some("epoll") => Ok(Some(DriverKind::Epoll)),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "ROPEWALK_DRIVER={} is not a driver: use `io_uring` or `epoll`",
+                    value.to_string_lossy()
+                ),
+            )),
+        }
+    }
+
+    /// The driver to use when none is asked for: io_uring where it works, else epoll.
+    pub fn probe() -> DriverKind {
+        match uring::Uring::probe() {
+            Ok(()) => DriverKind::IoUring,
+            Err(_) => DriverKind::Epoll,
+        }
+    }
+
+    /// Says whether the driver works here.
+    ///
+    /// # Errors
+    ///
+    /// Names the driver and the reason it doesn't work.
+    pub fn check(self) -> io::Result<()> {
+        match self {
+            DriverKind::Epoll => Ok(()),
+            DriverKind::IoUring => uring::Uring::probe().map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!(
+                        "the io_uring driver is unavailable ({error}): it needs Linux 6.1 or \
+                         later, `kernel.io_uring_disabled` = 0, and a sandbox that allows it; \
+                         use ROPEWALK_DRIVER=epoll"
+                    ),
+                )
+            }),
+        }
+    }
+}
+
+/// One worker's driver.
+pub(crate) enum Driver {
+    Uring(Box<uring::Uring>),
+    Readiness(readiness::Readiness),
+}
+
+impl Driver {
+    /// Makes a driver for the calling thread, woken by `signal`.
+    pub(crate) fn new(kind: DriverKind, signal: &Signal) -> io::Result<Driver> {
+        Ok(match kind {
+            DriverKind::IoUring => Driver::Uring(Box::new(uring::Uring::new(signal)?)),
+            DriverKind::Epoll => Driver::Readiness(readiness::Readiness::new(signal)?),
+        })
+    }
+
+    /// See the contract. `attempt` says besides its result whether it drained what there
+    /// was (a short read), so that the next attempt may wait first.
+    #[inline]
+    pub(crate) fn ready_op<R>(
+        &self,
+        on: On<'_>,
+        attempt: impl FnMut() -> io::Result<(R, bool)>,
+    ) -> io::Result<R> {
+        match self {
+            Driver::Uring(uring) => uring.ready_op(on, attempt),
+            Driver::Readiness(readiness) => readiness.ready_op(on, attempt),
+        }
+    }
+
+    /// See the contract.
+    #[inline]
+    pub(crate) fn recv(&self, on: On<'_>, buf: &mut [u8], flags: i32) -> io::Result<usize> {
+        match self {
+            Driver::Uring(uring) => uring.recv(on, buf, flags),
+            Driver::Readiness(readiness) => {
+                let fd = on.source.raw();
+                readiness.ready_op(on, || recv_now(fd, buf, flags))
+            }
+        }
+    }
+
+    /// See the contract. Blocks for `timeout_ns` at most (`None`: for ever, 0: not at all).
+    #[inline]
+    pub(crate) fn poll(&self, worker: &Worker, timeout_ns: Option<u64>) {
+        match self {
+            Driver::Uring(uring) => uring.poll(worker, timeout_ns),
+            Driver::Readiness(readiness) => readiness.poll(timeout_ns),
+        }
+    }
+
+    /// Reads a letter, between two polls.
+    pub(crate) fn open(&self, letter: Letter) {
+        match letter {
+            Letter::Release(registration) => drop(registration),
+        }
+    }
+
+    /// Ends the driver: nothing waits in it.
+    pub(crate) fn close(&self) {
+        if let Driver::Readiness(readiness) = self {
+            readiness.close();
+        }
+    }
+}
+
+/// Who waits, for what, until when.
+#[derive(Clone, Copy)]
+pub(crate) struct On<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) record: &'a Record,
+    pub(crate) source: &'a Source,
+    pub(crate) interest: Interest,
+    pub(crate) deadline: Option<u64>,
+}
+
+impl On<'_> {
+    fn reason(&self) -> Reason {
+        match self.interest {
+            Interest::Read => Reason::Read,
+            Interest::Write => Reason::Write,
+        }
+    }
+
+    fn object(&self) -> usize {
+        self.source.raw() as usize
+    }
+}
+
+/// What others ask of a worker's driver.
+pub(crate) enum Letter {
+    /// A deregistered descriptor's readiness, which events fetched before may still name:
+    /// to be dropped between two polls.
+    Release(Arc<Registration>),
+}
+
+pub(crate) fn timed_out() -> io::Error {
+    io::Error::from(io::ErrorKind::TimedOut)
+}
+
+/// One non-blocking `recv`.
+#[inline]
+fn recv_now(fd: i32, buf: &mut [u8], flags: i32) -> io::Result<(usize, bool)> {
+    // SAFETY: the buffer is ours for the call.
+    let received = unsafe {
+        (sys::table().recv)(fd, buf.as_mut_ptr(), buf.len(), flags | libc::MSG_DONTWAIT)
+    }?;
+    // A peek leaves the data, and an end of file stays.
+    let drained = received != 0 && received < buf.len() && flags & libc::MSG_PEEK == 0;
+    Ok((received, drained))
+}
+
+/// Wakes a worker that blocks in its driver: an eventfd.
+pub(crate) struct Signal(OwnedFd);
+
+impl Signal {
+    pub(crate) fn new() -> io::Result<Signal> {
+        let fd = (sys::table().eventfd)()?;
+        // SAFETY: a fresh descriptor of our own.
+        Ok(Signal(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    pub(crate) fn send(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: eight readable bytes. It fails only when the counter is full, and then
+        // the signal is set.
+        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    fn raw(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+/// One wait for a completion or its deadline, by a coroutine of the driver's worker.
+///
+/// All on one thread: whichever of the two comes first makes the coroutine runnable, and
+/// the second finds `queued` set. After a deadline the coroutine parks again for the end
+/// of its cancelled operation.
+pub(crate) struct IoWait {
+    record: NonNull<Record>,
+    queued: Cell<bool>,
+    expired: Cell<bool>,
+    result: Cell<Option<i32>>,
+}
+
+impl IoWait {
+    fn new(record: &Record) -> IoWait {
+        IoWait {
+            record: NonNull::from(record),
+            queued: Cell::new(false),
+            expired: Cell::new(false),
+            result: Cell::new(None),
+        }
+    }
+
+    /// Notes the completion; gives the coroutine if it is to be made runnable.
+    fn complete(&self, result: i32) -> Option<NonNull<Record>> {
+        self.result.set(Some(result));
+        (!self.queued.replace(true)).then_some(self.record)
+    }
+
+    /// Notes that the deadline has passed; likewise.
+    pub(crate) fn expire(&self) -> Option<NonNull<Record>> {
+        self.expired.set(true);
+        (!self.queued.replace(true)).then_some(self.record)
+    }
+}

@@ -1,0 +1,283 @@
+//! A descriptor that coroutines and threads can wait for.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::readiness::Registration;
+use super::{On, recv_now, timed_out};
+use crate::clock;
+use crate::sys;
+use crate::wait::{Context, check_may_wait};
+
+/// A direction to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Something to read, a connection to accept, or the peer's end.
+    Read,
+    /// Room to write, or a connection attempt's end.
+    Write,
+}
+
+/// An owned descriptor and what the readiness driver knows of it.
+///
+/// Its methods block the calling coroutine or thread. Deadlines are clock nanoseconds.
+pub struct Source {
+    fd: OwnedFd,
+    /// An `Arc<Registration>` turned raw, or null: set once, replaced only when its home
+    /// has gone.
+    registration: AtomicPtr<Registration>,
+    registering: Mutex<()>,
+    /// Whether the last receive came back short.
+    drained: AtomicBool,
+}
+
+impl Source {
+    /// Takes a descriptor. Its flags are left as they are.
+    pub fn new(fd: OwnedFd) -> Source {
+        Source {
+            fd,
+            registration: AtomicPtr::new(ptr::null_mut()),
+            registering: Mutex::new(()),
+            drained: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives the descriptor back, deregistered.
+    pub fn into_fd(self) -> OwnedFd {
+        let mut this = ManuallyDrop::new(self);
+        this.deregister();
+        // SAFETY: read once; the source is not dropped.
+        unsafe { ptr::read(&this.fd) }
+    }
+
+    pub(crate) fn raw(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
+    pub(super) fn drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_drained(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn registration(&self) -> Option<&Registration> {
+        // SAFETY: alive as long as this source, or until replaced under `registering` by
+        // a caller that nobody waits beside: its home has gone.
+        unsafe { self.registration.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The registration; made anew if there is none, or `stale` says so of it.
+    pub(super) fn registration_or(
+        &self,
+        stale: impl Fn(&Registration) -> bool,
+        register: impl FnOnce() -> io::Result<Arc<Registration>>,
+    ) -> io::Result<&Registration> {
+        if let Some(known) = self.registration().filter(|known| !stale(known)) {
+            return Ok(known);
+        }
+        let _one = self
+            .registering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A stale one is left behind: coroutines of the runtime that has gone may refer to it
+        // still, parked for ever.
+        if let Some(known) = self.registration().filter(|known| !stale(known)) {
+            return Ok(known);
+        }
+        let fresh = Arc::into_raw(register()?);
+        self.registration.store(fresh.cast_mut(), Ordering::Release);
+        // SAFETY: just made.
+        Ok(unsafe { &*fresh })
+    }
+
+    fn deregister(&mut self) {
+        let registration = std::mem::replace(self.registration.get_mut(), ptr::null_mut());
+        if !registration.is_null() {
+            // SAFETY: the reference that `registration_or` stored.
+            Registration::end(unsafe { Arc::from_raw(registration) }, self.fd.as_raw_fd());
+        }
+    }
+
+    /// Runs a non-blocking `attempt` until it gives something else than `WouldBlock`.
+    ///
+    /// # Errors
+    ///
+    /// The attempt's; `TimedOut` once the deadline has passed.
+    pub fn ready_op<R>(
+        &self,
+        interest: Interest,
+        deadline: Option<u64>,
+        mut attempt: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.op(interest, deadline, || {
+            attempt().map(|result| (result, false))
+        })
+    }
+
+    fn op<R>(
+        &self,
+        interest: Interest,
+        deadline: Option<u64>,
+        mut attempt: impl FnMut() -> io::Result<(R, bool)>,
+    ) -> io::Result<R> {
+        match Context::current() {
+            Context::Coroutine(worker, record) => {
+                let on = On {
+                    worker,
+                    record,
+                    source: self,
+                    interest,
+                    deadline,
+                };
+                worker.driver.ready_op(on, attempt)
+            }
+            Context::Thread => self.thread_op(interest, deadline, || Ok(attempt()?.0)),
+        }
+    }
+
+    fn thread_op<R>(
+        &self,
+        interest: Interest,
+        deadline: Option<u64>,
+        mut attempt: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let events = match interest {
+            Interest::Read => libc::POLLIN | libc::POLLRDHUP,
+            Interest::Write => libc::POLLOUT,
+        };
+        loop {
+            match attempt() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => return result,
+            }
+            check_may_wait();
+            let timeout_ns = deadline.map(|deadline| deadline.saturating_sub(clock::now_ns()));
+            let mut fds = [libc::pollfd {
+                fd: self.raw(),
+                events,
+                revents: 0,
+            }];
+            match (sys::table().poll)(&mut fds, timeout_ns) {
+                Ok(0) => return Err(timed_out()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Receives into `buf`: `recv(2)` with `flags`.
+    ///
+    /// # Errors
+    ///
+    /// The call's; `TimedOut` once the deadline has passed, with nothing received.
+    #[inline]
+    pub fn recv(&self, buf: &mut [u8], flags: i32, deadline: Option<u64>) -> io::Result<usize> {
+        match Context::current() {
+            Context::Coroutine(worker, record) => {
+                let on = On {
+                    worker,
+                    record,
+                    source: self,
+                    interest: Interest::Read,
+                    deadline,
+                };
+                worker.driver.recv(on, buf, flags)
+            }
+            Context::Thread => self.thread_op(Interest::Read, deadline, || {
+                recv_now(self.raw(), buf, flags).map(|(received, _)| received)
+            }),
+        }
+    }
+
+    /// Sends from `buf`: `send(2)` with `flags`, without SIGPIPE.
+    ///
+    /// # Errors
+    ///
+    /// The call's; `TimedOut` once the deadline has passed, with nothing sent.
+    #[inline]
+    pub fn send(&self, buf: &[u8], flags: i32, deadline: Option<u64>) -> io::Result<usize> {
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        self.op(Interest::Write, deadline, || {
+            // SAFETY: the buffer is ours for the call.
+            let sent = unsafe { (sys::table().send)(self.raw(), buf.as_ptr(), buf.len(), flags) }?;
+            Ok((sent, false))
+        })
+    }
+
+    /// Receives into several buffers, in order: `recvmsg(2)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_vectored(
+        &self,
+        bufs: &mut [io::IoSliceMut<'_>],
+        deadline: Option<u64>,
+    ) -> io::Result<usize> {
+        let room: usize = bufs.iter().map(|buf| buf.len()).sum();
+        self.op(Interest::Read, deadline, || {
+            // SAFETY: all zeroes is an empty header.
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            // IoSliceMut is guaranteed to have the layout of an iovec.
+            message.msg_iov = bufs.as_mut_ptr().cast();
+            message.msg_iovlen = bufs.len().min(libc::UIO_MAXIOV as usize) as _;
+            // SAFETY: the buffers are ours for the call.
+            let received = unsafe {
+                (sys::table().recvmsg)(self.raw(), &raw mut message, libc::MSG_DONTWAIT)
+            }?;
+            Ok((received, received != 0 && received < room))
+        })
+    }
+
+    /// Sends several buffers, in order: `sendmsg(2)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_vectored(
+        &self,
+        bufs: &[io::IoSlice<'_>],
+        deadline: Option<u64>,
+    ) -> io::Result<usize> {
+        self.op(Interest::Write, deadline, || {
+            // SAFETY: all zeroes is an empty header.
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            // IoSlice is guaranteed to have the layout of an iovec; sending writes to none.
+            message.msg_iov = bufs.as_ptr().cast_mut().cast();
+            message.msg_iovlen = bufs.len().min(libc::UIO_MAXIOV as usize) as _;
+            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+            // SAFETY: the buffers are ours for the call.
+            let sent = unsafe { (sys::table().sendmsg)(self.raw(), &raw const message, flags) }?;
+            Ok((sent, false))
+        })
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.deregister();
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source")
+            .field("fd", &self.raw())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,311 @@
+//! The completion driver: one io_uring per worker.
+//!
+//! Set up with SINGLE_ISSUER and DEFER_TASKRUN (kernel 6.1): completions are processed
+//! only when the worker enters the ring, and TASKRUN_FLAG tells it without a system call
+//! whether entering would bring anything.
+//!
+//! An entry's user data is the address of the [`IoWait`] on the waiting coroutine's
+//! stack. That stack is never reused before the coroutine ends, the coroutine doesn't go
+//! on before the completion, and nothing unwinds it: so the address, and the buffer the
+//! entry points at, are good until the kernel is done with them.
+//!
+//! Receiving tries the call itself first unless the last one on the socket came back
+//! short: then there is most likely nothing there yet, and the entry asks the kernel to
+//! poll first (POLL_FIRST).
+
+use std::cell::{Cell, UnsafeCell};
+use std::io;
+
+use io_uring::{IoUring, opcode, squeue, types};
+
+use super::{Interest, IoWait, On, Signal, recv_now, timed_out};
+use crate::sys;
+use crate::wait::{AbortOnUnwind, check_may_wait};
+use crate::worker::{Alarm, Worker};
+
+const ENTRIES: u32 = 1024;
+const COMPLETIONS: u32 = 4096;
+
+/// User data of entries nobody waits for, and of the signal's poll.
+const IGNORED: u64 = 0;
+const SIGNAL: u64 = 1;
+
+/// `IORING_RECVSEND_POLL_FIRST` of linux/io_uring.h.
+const POLL_FIRST: u16 = 1;
+
+pub(crate) struct Uring {
+    ring: UnsafeCell<IoUring>,
+    /// A signal's descriptor, owned by what others see of the worker.
+    signal: i32,
+    signal_armed: Cell<bool>,
+    /// Whether a failure of io_uring_enter has been told.
+    complained: Cell<bool>,
+}
+
+impl Uring {
+    /// Says whether a ring as we need it can be made.
+    pub(super) fn probe() -> io::Result<()> {
+        build(8, 8).map(drop)
+    }
+
+    pub(super) fn new(signal: &Signal) -> io::Result<Uring> {
+        let uring = Uring {
+            ring: UnsafeCell::new(build(ENTRIES, COMPLETIONS)?),
+            signal: signal.raw(),
+            signal_armed: Cell::new(false),
+            complained: Cell::new(false),
+        };
+        Ok(uring)
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "one worker, and no reference is kept")]
+    fn ring(&self) -> &mut IoUring {
+        // SAFETY: the driver is used by its worker's thread only, and no caller keeps the
+        // reference across anything that could come back here (a park, a wake).
+        unsafe { &mut *self.ring.get() }
+    }
+
+    /// Queues an entry; it goes in with the next poll.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points at is valid until its completion.
+    unsafe fn push(&self, entry: &squeue::Entry) {
+        let ring = self.ring();
+        loop {
+            // SAFETY: by the contract above.
+            if unsafe { ring.submission().push(entry) }.is_ok() {
+                return;
+            }
+            // Full: hand over what is there. Completions stay in the ring until the poll.
+            self.enter(0, None);
+        }
+    }
+
+    /// Submits and waits for `want` completions; failures other than those that simply
+    /// mean "look again" are told once.
+    fn enter(&self, want: usize, timeout_ns: Option<u64>) {
+        let ring = self.ring();
+        let result = match timeout_ns {
+            Some(ns) if want > 0 => {
+                let timeout = types::Timespec::new()
+                    .sec(ns / 1_000_000_000)
+                    .nsec((ns % 1_000_000_000) as u32);
+                let args = types::SubmitArgs::new().timespec(&timeout);
+                (sys::table().io_uring_enter)(&ring.submitter(), want, Some(&args))
+            }
+            _ => (sys::table().io_uring_enter)(&ring.submitter(), want, None),
+        };
+        let Err(error) = result else { return };
+        match error.raw_os_error() {
+            // ETIME: the time-out. EBUSY, EAGAIN: completions must be taken out first, or
+            // memory is short for the moment. EINTR: a signal.
+            Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
+            _ => {
+                if !self.complained.replace(true) {
+                    eprintln!("ropewalk: io_uring_enter failed ({error}); trying again");
+                }
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn arm_signal(&self) {
+        if self.signal_armed.replace(true) {
+            return;
+        }
+        let entry = opcode::PollAdd::new(types::Fd(self.signal), libc::POLLIN as u32)
+            .multi(true)
+            .build()
+            .user_data(SIGNAL);
+        // SAFETY: a poll points at nothing.
+        unsafe { self.push(&entry) };
+    }
+
+    pub(super) fn poll(&self, worker: &Worker, timeout_ns: Option<u64>) {
+        if timeout_ns == Some(0) {
+            let (mut submission, completion) = {
+                let ring = self.ring();
+                // SAFETY: the one submission and completion queue object at this time.
+                unsafe { (ring.submission_shared(), ring.completion_shared()) }
+            };
+            submission.sync();
+            let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
+            let nothing = completion.is_empty();
+            drop((submission, completion));
+            if idle && nothing {
+                return;
+            }
+            if !idle {
+                self.enter(0, None);
+            }
+        } else {
+            self.arm_signal();
+            let ready = !self.ring().completion().is_empty();
+            self.enter(usize::from(!ready), timeout_ns);
+        }
+        self.reap(worker);
+    }
+
+    fn reap(&self, worker: &Worker) {
+        let mut completions = self.ring().completion();
+        for completion in &mut completions {
+            match completion.user_data() {
+                IGNORED => {}
+                SIGNAL => {
+                    if !io_uring::cqueue::more(completion.flags()) {
+                        self.signal_armed.set(false);
+                        clear_signal(self.signal);
+                    }
+                }
+                address => {
+                    // SAFETY: the entry's `IoWait` lives until this completion is noted.
+                    let wait = unsafe { &*(address as *const IoWait) };
+                    if let Some(record) = wait.complete(completion.result()) {
+                        worker.runnable(record);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs one operation to its completion.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points at is valid until this returns.
+    unsafe fn perform(&self, on: On<'_>, entry: squeue::Entry) -> io::Result<i32> {
+        check_may_wait();
+        let wait = IoWait::new(on.record);
+        let address = std::ptr::from_ref(&wait) as u64;
+        let guard = AbortOnUnwind;
+        // SAFETY: by the contract above; `wait` lives in this frame, which is left only
+        // after the completion.
+        unsafe { self.push(&entry.user_data(address)) };
+        let alarm = on.deadline.map(|deadline| (Alarm::for_io(&wait), deadline));
+        if let Some((alarm, deadline)) = &alarm {
+            // SAFETY: disarmed below, in the same frame.
+            unsafe { on.worker.arm(alarm, *deadline) };
+        }
+        let mut cancelling = false;
+        let result = loop {
+            on.worker.park(on.record, on.reason(), on.object());
+            wait.queued.set(false);
+            if let Some(result) = wait.result.get() {
+                break result;
+            }
+            // The deadline. Cancel, and wait on for the end.
+            if !std::mem::replace(&mut cancelling, true) {
+                let cancel = opcode::AsyncCancel::new(address).build().user_data(IGNORED);
+                // SAFETY: the address is compared, not followed.
+                unsafe { self.push(&cancel) };
+            }
+        };
+        if let Some((alarm, _)) = &alarm {
+            // SAFETY: armed above, by this worker.
+            unsafe { on.worker.disarm(alarm) };
+        }
+        std::mem::forget(guard);
+        match result {
+            // It ran into the deadline, or was interrupted by its cancellation.
+            code if cancelling && (code == -libc::ECANCELED || code == -libc::EINTR) => {
+                Err(timed_out())
+            }
+            code if code < 0 => Err(io::Error::from_raw_os_error(-code)),
+            code => Ok(code),
+        }
+    }
+
+    /// Waits until the descriptor may be ready.
+    fn wait_ready(&self, on: On<'_>) -> io::Result<()> {
+        let events = match on.interest {
+            Interest::Read => libc::POLLIN | libc::POLLRDHUP,
+            Interest::Write => libc::POLLOUT,
+        };
+        let entry = opcode::PollAdd::new(types::Fd(on.source.raw()), events as u32).build();
+        // SAFETY: a poll points at nothing.
+        unsafe { self.perform(on, entry) }.map(drop)
+    }
+
+    pub(super) fn ready_op<R>(
+        &self,
+        on: On<'_>,
+        mut attempt: impl FnMut() -> io::Result<(R, bool)>,
+    ) -> io::Result<R> {
+        loop {
+            match attempt() {
+                Ok((result, _)) => {
+                    on.worker.spend(on.record);
+                    return Ok(result);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_ready(on)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn recv(&self, on: On<'_>, buf: &mut [u8], flags: i32) -> io::Result<usize> {
+        let source = on.source;
+        loop {
+            if !source.drained() {
+                match recv_now(source.raw(), buf, flags) {
+                    Ok((received, drained)) => {
+                        source.set_drained(drained);
+                        on.worker.spend(on.record);
+                        return Ok(received);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
+            let entry = opcode::Recv::new(types::Fd(source.raw()), buf.as_mut_ptr(), len)
+                .flags(flags)
+                .ioprio(POLL_FIRST)
+                .build();
+            // SAFETY: the buffer is borrowed until this returns.
+            match unsafe { self.perform(on, entry) } {
+                Ok(received) => {
+                    let received = received as usize;
+                    let short = received != 0 && received < buf.len();
+                    source.set_drained(short && flags & libc::MSG_PEEK == 0);
+                    return Ok(received);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody else set O_NONBLOCK: the kernel doesn't wait for us then.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_ready(on)?;
+                    source.set_drained(false);
+                }
+                Err(error) => {
+                    source.set_drained(false);
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+fn clear_signal(fd: i32) {
+    let mut count = [0u8; 8];
+    // SAFETY: eight writable bytes; non-blocking.
+    unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
+}
+
+fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
+    let ring = IoUring::builder()
+        .dontfork()
+        .setup_clamp()
+        .setup_cqsize(completions)
+        .setup_submit_all()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .build(entries)?;
+    if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
+        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    }
+    Ok(ring)
+}

@@ -1,0 +1,468 @@
+//! The task record: what the kernel knows of one coroutine or thread.
+//!
+//! Records are **type-stable**: they live in slabs that are never given back, and a freed
+//! record is only ever used as a record again. Whoever lists the living may therefore
+//! read any record at any time; it reads atomics, and checks the id (never reused, 0 when
+//! free) before and after.
+//!
+//! # Life
+//!
+//! `life` counts references in its upper bits and holds two flags:
+//!
+//! ```text
+//!   spawn: refs = 2 (the runner, the handle)
+//!   runner ends ──▶ DONE, runner's reference dropped
+//!   handle dropped ──▶ DETACHED, handle's reference dropped
+//!   last reference ──▶ record freed
+//! ```
+//!
+//! Of DONE and DETACHED, whoever sets the second drops the outcome.
+//!
+//! A joiner locks `done`, then reads `life`, then joins the queue; a runner publishes DONE,
+//! then looks at the queue (all `SeqCst`). The runner's look comes after it has let go: by
+//! then the record may be another task's. See `task::wake_joiners`.
+//!
+//! # Payload
+//!
+//! A small closure, and later its outcome, lie inside the record: spawning allocates
+//! nothing but a record from the worker's own magazine. Larger ones are boxed.
+
+use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::host::Host;
+use crate::runtime::Shared;
+use crate::scope::ScopeState;
+use crate::wait::{Reason, WaitQueue};
+use crate::worker::WorkerShared;
+
+/// The bytes a closure or an outcome may have to lie inside the record.
+pub(crate) const PAYLOAD_BYTES: usize = 120;
+pub(crate) type Payload = [MaybeUninit<u64>; PAYLOAD_BYTES / 8];
+
+pub(crate) const DONE: u32 = 1;
+pub(crate) const DETACHED: u32 = 2;
+pub(crate) const REF: u32 = 1 << 8;
+
+/// It was spawned with `spawn_local`: never stolen.
+pub(crate) const LOCAL: u8 = 1;
+/// The program's end doesn't wait for it.
+pub(crate) const DAEMON: u8 = 2;
+/// It is a thread, not a coroutine.
+pub(crate) const THREAD: u8 = 4;
+/// It has a name.
+pub(crate) const NAMED: u8 = 8;
+
+/// What a record's payload is, and how to run and drop it.
+pub(crate) struct Behaviour {
+    /// Takes the closure out, runs it, and puts the outcome in its place. Never unwinds.
+    pub(crate) run: unsafe fn(&Record),
+    /// Drops a closure that never ran, and puts "dropped" in its place.
+    pub(crate) cancel: unsafe fn(&Record),
+    /// Drops the outcome; says whether it was a panic.
+    pub(crate) drop_outcome: unsafe fn(&Record) -> bool,
+}
+
+#[repr(C, align(64))]
+pub(crate) struct Record {
+    pub(crate) life: AtomicU32,
+    pub(crate) flags: AtomicU8,
+    pub(crate) reason: AtomicU8,
+    pub(crate) started: AtomicBool,
+    pub(crate) id: AtomicU64,
+    /// The link of whichever queue holds the record: fresh list, run queue, inbox, or
+    /// the magazine of free records. Belongs to that queue.
+    pub(crate) next: Cell<*const Record>,
+    pub(crate) behaviour: Cell<Option<&'static Behaviour>>,
+    /// The worker it started on; null before.
+    pub(crate) home: AtomicPtr<WorkerShared>,
+    pub(crate) host: Cell<*mut Host>,
+    pub(crate) done: WaitQueue,
+    /// The address of what it waits for.
+    pub(crate) object: AtomicUsize,
+    pub(crate) runtime: AtomicPtr<Shared>,
+    /// The scope it belongs to: one reference of the scope's `Arc`, or null.
+    pub(crate) scope: Cell<*const ScopeState>,
+    pub(crate) parent: AtomicU64,
+    pub(crate) site: AtomicPtr<Location<'static>>,
+    pub(crate) born_ns: AtomicU64,
+    /// Requested stack bytes; 0 for the runtime's default.
+    pub(crate) stack_bytes: Cell<usize>,
+    pub(crate) name: Mutex<Option<Arc<str>>>,
+    payload: UnsafeCell<Payload>,
+}
+
+const _: () = assert!(size_of::<Record>() == 256);
+
+// SAFETY: the `Cell`s and the payload belong, at each time, to one owner: the spawner
+// until the record is queued, then the queue, then the worker that runs it, then (the
+// payload, after DONE) the handle. Hand-overs synchronise through the deque, the inbox
+// or `life`. All else is atomic or locked.
+unsafe impl Send for Record {}
+// SAFETY: as above.
+unsafe impl Sync for Record {}
+
+impl Record {
+    fn empty() -> Record {
+        Record {
+            life: AtomicU32::new(0),
+            flags: AtomicU8::new(0),
+            reason: AtomicU8::new(0),
+            started: AtomicBool::new(false),
+            id: AtomicU64::new(0),
+            next: Cell::new(ptr::null()),
+            behaviour: Cell::new(None),
+            home: AtomicPtr::new(ptr::null_mut()),
+            host: Cell::new(ptr::null_mut()),
+            done: WaitQueue::new(),
+            object: AtomicUsize::new(0),
+            runtime: AtomicPtr::new(ptr::null_mut()),
+            scope: Cell::new(ptr::null()),
+            parent: AtomicU64::new(0),
+            site: AtomicPtr::new(ptr::null_mut()),
+            born_ns: AtomicU64::new(0),
+            stack_bytes: Cell::new(0),
+            name: Mutex::new(None),
+            payload: UnsafeCell::new([MaybeUninit::uninit(); PAYLOAD_BYTES / 8]),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self) -> *mut Payload {
+        self.payload.get()
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        if !self.has(NAMED) {
+            return None;
+        }
+        self.name
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_name(&self, name: Option<Arc<str>>) {
+        self.rename(self.id(), name);
+    }
+
+    /// Gives the task with this id a name, if it is still the record's.
+    pub(crate) fn rename(&self, id: u64, name: Option<Arc<str>>) {
+        let old = {
+            let mut slot = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.id() != id {
+                return;
+            }
+            if name.is_some() {
+                self.flags.fetch_or(NAMED, Ordering::Relaxed);
+            }
+            std::mem::replace(&mut *slot, name)
+        };
+        drop(old);
+    }
+
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        let site = self.site.load(Ordering::Relaxed);
+        // SAFETY: only `&'static Location`s are stored.
+        unsafe { site.as_ref() }
+    }
+
+    /// Notes what is waited for; the reader's view may be torn, never dangling.
+    #[inline]
+    pub(crate) fn note(&self, reason: Reason, object: usize) {
+        self.reason.store(reason as u8, Ordering::Relaxed);
+        self.object.store(object, Ordering::Relaxed);
+    }
+}
+
+/// Free records of one thread.
+#[derive(Default)]
+pub(crate) struct Magazine {
+    head: Cell<*const Record>,
+    len: Cell<usize>,
+}
+
+const MAGAZINE_MAX: usize = 256;
+const BATCH: usize = 128;
+
+struct Depot {
+    /// Batches of `BATCH` free records, each linked through `next`.
+    batches: Vec<NonNull<Record>>,
+    /// Single free records from threads without a magazine.
+    loose: Magazine,
+    slabs: Vec<(NonNull<Record>, usize)>,
+}
+
+// SAFETY: free records belong to whoever holds the depot's lock.
+unsafe impl Send for Depot {}
+
+static DEPOT: Mutex<Depot> = Mutex::new(Depot {
+    batches: Vec::new(),
+    loose: Magazine {
+        head: Cell::new(ptr::null()),
+        len: Cell::new(0),
+    },
+    slabs: Vec::new(),
+});
+
+fn depot() -> std::sync::MutexGuard<'static, Depot> {
+    DEPOT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Magazine {
+    #[inline]
+    fn pop(&self) -> Option<NonNull<Record>> {
+        let head = NonNull::new(self.head.get().cast_mut())?;
+        // SAFETY: a free record in this magazine is ours.
+        self.head.set(unsafe { head.as_ref() }.next.get());
+        self.len.set(self.len.get() - 1);
+        Some(head)
+    }
+
+    #[inline]
+    fn push(&self, record: NonNull<Record>) {
+        // SAFETY: the caller gives a free record of its own.
+        unsafe { record.as_ref() }.next.set(self.head.get());
+        self.head.set(record.as_ptr());
+        self.len.set(self.len.get() + 1);
+    }
+
+    /// Takes a free record.
+    #[inline]
+    pub(crate) fn take(&self) -> NonNull<Record> {
+        self.pop().unwrap_or_else(|| self.refill())
+    }
+
+    #[cold]
+    fn refill(&self) -> NonNull<Record> {
+        let mut depot = depot();
+        if let Some(record) = depot.loose.pop() {
+            return record;
+        }
+        let batch = match depot.batches.pop() {
+            Some(batch) => batch,
+            None => {
+                depot.grow();
+                depot.batches.pop().expect("a new slab has batches")
+            }
+        };
+        self.head.set(batch.as_ptr());
+        self.len.set(BATCH);
+        self.pop().expect("a batch is not empty")
+    }
+
+    /// Gives a free record back.
+    #[inline]
+    pub(crate) fn give(&self, record: NonNull<Record>) {
+        self.push(record);
+        if self.len.get() >= MAGAZINE_MAX {
+            self.spill();
+        }
+    }
+
+    #[cold]
+    fn spill(&self) {
+        let first = self.pop().expect("more than a batch");
+        let mut last = first;
+        for _ in 1..BATCH {
+            let next = self.pop().expect("more than a batch");
+            // SAFETY: popped, so ours.
+            unsafe { last.as_ref() }.next.set(next.as_ptr());
+            last = next;
+        }
+        // SAFETY: as above.
+        unsafe { last.as_ref() }.next.set(ptr::null());
+        depot().batches.push(first);
+    }
+}
+
+impl Drop for Magazine {
+    fn drop(&mut self) {
+        while let Some(record) = self.pop() {
+            depot().loose.push(record);
+        }
+    }
+}
+
+impl Depot {
+    fn grow(&mut self) {
+        // Small first, then larger, so that few slabs hold a million.
+        let records = (BATCH << self.slabs.len().min(9)).max(BATCH);
+        let slab: Box<[Record]> = (0..records).map(|_| Record::empty()).collect();
+        let slab = Box::leak(slab);
+        for batch in slab.chunks(BATCH) {
+            for pair in batch.windows(2) {
+                pair[0].next.set(&raw const pair[1]);
+            }
+            self.batches.push(NonNull::from(&batch[0]));
+        }
+        self.slabs.push((NonNull::from(&slab[0]), records));
+    }
+}
+
+/// Takes a record on a thread that has no magazine.
+pub(crate) fn take_loose() -> NonNull<Record> {
+    let mut depot = depot();
+    loop {
+        if let Some(record) = depot.loose.pop() {
+            return record;
+        }
+        match depot.batches.pop() {
+            Some(batch) => {
+                depot.loose.head.set(batch.as_ptr());
+                depot.loose.len.set(BATCH);
+            }
+            None => depot.grow(),
+        }
+    }
+}
+
+/// Gives a record back on a thread that has no magazine.
+pub(crate) fn give_loose(record: NonNull<Record>) {
+    depot().loose.push(record);
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Takes `count` ids, which are never used again, and gives the first.
+pub(crate) fn take_ids(count: u64) -> u64 {
+    NEXT_ID.fetch_add(count, Ordering::Relaxed)
+}
+
+/// What was known of one living task at the moment it was looked at.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Never reused.
+    pub id: u64,
+    /// The name, if it has one.
+    pub name: Option<Arc<str>>,
+    /// The id of the task that spawned it; 0 if that was a thread unknown to the kernel.
+    pub parent: u64,
+    /// Where it was spawned.
+    pub site: Option<&'static Location<'static>>,
+    /// Whether it is a thread.
+    pub thread: bool,
+    /// Whether the program's end doesn't wait for it.
+    pub daemon: bool,
+    /// Whether it has run.
+    pub started: bool,
+    /// What it waits for.
+    pub reason: Reason,
+    /// The address of what it waits for.
+    pub object: usize,
+    /// Clock nanoseconds at which it was spawned; coarse.
+    pub born_ns: u64,
+}
+
+impl std::fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.thread { "thread" } else { "coroutine" };
+        match &self.name {
+            Some(name) => write!(f, "{kind} '{name}' (id {}", self.id)?,
+            None => write!(f, "{kind} {} (", self.id)?,
+        }
+        if self.name.is_some() {
+            f.write_str(", ")?;
+        }
+        match self.site {
+            Some(site) => write!(f, "spawned at {site}, ")?,
+            None => f.write_str("spawned outside, ")?,
+        }
+        let state = if self.started {
+            self.reason.as_str()
+        } else {
+            "not started"
+        };
+        write!(f, "{state})")
+    }
+}
+
+/// Looks at every record that is alive and of `runtime` (of any, if null).
+pub(crate) fn living(runtime: *const Shared) -> Vec<Snapshot> {
+    let slabs = depot().slabs.clone();
+    let mut found = Vec::new();
+    for (first, records) in slabs {
+        for index in 0..records {
+            // SAFETY: slabs are never given back, and hold `records` records.
+            let record = unsafe { first.add(index).as_ref() };
+            found.extend(snapshot(record, runtime));
+        }
+    }
+    found.sort_by_key(|snapshot| snapshot.id);
+    found
+}
+
+pub(crate) fn snapshot(record: &Record, runtime: *const Shared) -> Option<Snapshot> {
+    let id = record.id.load(Ordering::Acquire);
+    if id == 0 || record.life.load(Ordering::Acquire) & DONE != 0 {
+        return None;
+    }
+    if !runtime.is_null() && !ptr::eq(record.runtime.load(Ordering::Relaxed), runtime) {
+        return None;
+    }
+    let flags = record.flags.load(Ordering::Relaxed);
+    let snapshot = Snapshot {
+        id,
+        name: record.name(),
+        parent: record.parent.load(Ordering::Relaxed),
+        site: record.site(),
+        thread: flags & THREAD != 0,
+        daemon: flags & DAEMON != 0,
+        started: record.started.load(Ordering::Relaxed),
+        reason: Reason::from_u8(record.reason.load(Ordering::Relaxed)),
+        object: record.object.load(Ordering::Relaxed),
+        born_ns: record.born_ns.load(Ordering::Relaxed),
+    };
+    (record.id.load(Ordering::Acquire) == id).then_some(snapshot)
+}
+
+/// Waits for the end of the task with this id, if it is alive.
+pub(crate) fn wait_end(id: u64) {
+    let slabs = depot().slabs.clone();
+    for (first, records) in slabs {
+        for index in 0..records {
+            // SAFETY: as in `living`.
+            let record = unsafe { first.add(index).as_ref() };
+            if record.id.load(Ordering::Acquire) == id {
+                record.wait_end(id);
+                return;
+            }
+        }
+    }
+}
+
+impl Record {
+    fn wait_end(&self, id: u64) {
+        loop {
+            let guard = self.done.lock();
+            // If it is still ours and not done, its runner will come by this queue, whose
+            // lock we hold.
+            let done = self.life.load(Ordering::SeqCst) & DONE != 0;
+            if done || self.id.load(Ordering::SeqCst) != id {
+                return;
+            }
+            guard.wait(0, Reason::Join, ptr::from_ref(self) as usize, None);
+        }
+    }
+}
+
+/// Looks at every task of this process that the kernel started and that has not ended.
+pub fn living_everywhere() -> Vec<Snapshot> {
+    living(ptr::null())
+}

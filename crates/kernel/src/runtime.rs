@@ -1,0 +1,756 @@
+//! A runtime: its workers, where work enters it, and how it ends.
+//!
+//! # The end
+//!
+//! ```text
+//!   RUNNING ──shutdown──▶ DRAINING ──quiet, or the deadline──▶ STOPPING
+//! ```
+//!
+//! Nothing is unwound, ever: `catch_unwind`, `panic = "abort"`, C frames and the owners of
+//! scopes would each defeat it (soundness rule 2). A worker that stops with coroutines left
+//! on its stacks never lets its thread exit, and the stacks stay as they are: frames on
+//! them may be borrowed from elsewhere (rule 1). Closures that never started are dropped.
+
+use std::io;
+use std::num::NonZero;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_deque::Injector;
+
+use crate::choices::Choices;
+use crate::clock;
+use crate::driver::{Driver, DriverKind, Signal};
+use crate::host::{Host, HostPool};
+use crate::record::{self, LOCAL, Record, Snapshot};
+use crate::scope::ScopeState;
+use crate::stack::{self, StackPool};
+use crate::task::{self, Handle, Options, Role};
+use crate::wait::{self, Reason, WaitQueue};
+use crate::worker::{Counts, Fresh, Inbox, Sleepers, Worker, WorkerShared};
+
+/// What a runtime is made with.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The number of workers; `None`: `ROPEWALK_WORKERS`, else one for each core this
+    /// process may use (cgroup limits count).
+    pub workers: Option<usize>,
+    /// The driver; `None`: `ROPEWALK_DRIVER`, else io_uring where it works, else epoll.
+    pub driver: Option<DriverKind>,
+    /// Usable stack bytes of a coroutine; 0 for the default.
+    pub stack_bytes: usize,
+    /// What the workers' threads are called, before their number; empty for `ropewalk`.
+    pub thread_name: String,
+    /// A seed for the scheduler's choices, to repeat a run.
+    pub seed: Option<u64>,
+}
+
+const RUNNING: u8 = 0;
+const DRAINING: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// What a runtime's workers share.
+pub(crate) struct Shared {
+    pub(crate) workers: Box<[WorkerShared]>,
+    pub(crate) injector: Injector<Fresh>,
+    pub(crate) sleepers: Sleepers,
+    pub(crate) choices: Choices,
+    state: AtomicU8,
+    injected: AtomicU64,
+    /// Closures dropped at the end without having run.
+    cancelled: AtomicU64,
+    quiet: WaitQueue,
+    driver: DriverKind,
+    stack_bytes: usize,
+    no_stack_told: AtomicBool,
+    /// How many workers have stopped, cleanly or not.
+    stopped: Mutex<usize>,
+    stopped_changed: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == STOPPING
+    }
+
+    /// A worker has nothing to run: maybe nobody has.
+    pub(crate) fn note_idle(&self) {
+        if self.state.load(Ordering::SeqCst) != RUNNING {
+            self.quiet.wake_all();
+        }
+    }
+
+    /// Wakes one sleeping worker, if one sleeps. The caller has pushed something, and put
+    /// a fence behind it.
+    #[inline]
+    pub(crate) fn rouse_one(&self) {
+        if let Some(index) = self.sleepers.take_one() {
+            self.workers[index].rouse();
+        }
+    }
+
+    /// Another worker with clearly fewer coroutines than `index`, by two random choices
+    /// (Mitzenmacher 2001); only looked for once there are enough for it to matter.
+    pub(crate) fn lighter_than(&self, index: usize) -> Option<usize> {
+        const THRESHOLD: u64 = 32;
+        let here = self.workers[index].live_started();
+        if here < THRESHOLD {
+            return None;
+        }
+        let others = [(); 2].map(|()| self.choices.below(self.workers.len()));
+        let lighter = others
+            .into_iter()
+            .min_by_key(|&at| self.workers[at].live_started())?;
+        let there = self.workers[lighter].live_started();
+        (lighter != index && there + there / 8 + THRESHOLD / 2 < here).then_some(lighter)
+    }
+
+    pub(crate) fn report_no_stack(&self, error: &io::Error) {
+        if !self.no_stack_told.swap(true, Ordering::Relaxed) {
+            eprintln!("ropewalk: no stack for a new coroutine, it must wait: {error}");
+        }
+    }
+
+    /// Queues an unstarted task from outside the workers.
+    fn inject(&self, task: NonNull<Record>, runtime: *const Shared) {
+        // SAFETY: just prepared.
+        let record = unsafe { task.as_ref() };
+        record.runtime.store(runtime.cast_mut(), Ordering::Relaxed);
+        record.born_ns.store(clock::now_ns(), Ordering::Relaxed);
+        self.injected.fetch_add(1, Ordering::AcqRel);
+        self.injector.push(Fresh(task));
+        fence(Ordering::SeqCst);
+        if self.is_stopping() {
+            self.cancel_queued();
+        } else {
+            self.rouse_one();
+        }
+    }
+
+    /// Drops the closures in the queues that all may take from.
+    fn cancel_queued(&self) {
+        let queues = self.workers.iter().map(|worker| &worker.placed);
+        for queue in queues.chain([&self.injector]) {
+            loop {
+                match queue.steal() {
+                    crossbeam_deque::Steal::Success(task) => self.cancel(task),
+                    crossbeam_deque::Steal::Empty => break,
+                    crossbeam_deque::Steal::Retry => {}
+                }
+            }
+        }
+    }
+
+    fn cancel(&self, Fresh(task): Fresh) {
+        // SAFETY: taken from a queue, so alive and ours.
+        let behaviour = unsafe { task.as_ref() }.behaviour.get();
+        let behaviour = behaviour.expect("a live record has a behaviour");
+        // SAFETY: it never ran, and we are its runner.
+        unsafe {
+            (behaviour.cancel)(task.as_ref());
+            task::complete(task, || {
+                self.cancelled.fetch_add(1, Ordering::AcqRel);
+            });
+        }
+    }
+
+    /// How many coroutines have been spawned and not ended.
+    ///
+    /// Ends are read first, and counts only grow: 0 means that there was a moment without
+    /// any.
+    pub(crate) fn live(&self) -> u64 {
+        let mut ended = self.cancelled.load(Ordering::Acquire);
+        for worker in &self.workers {
+            ended += worker.counts.completed.load(Ordering::Acquire);
+        }
+        let mut begun = self.injected.load(Ordering::Acquire);
+        for worker in &self.workers {
+            begun += worker.counts.spawned.load(Ordering::Acquire);
+        }
+        begun.saturating_sub(ended)
+    }
+
+    fn note_stopped(&self) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.stopped_changed.notify_all();
+    }
+}
+
+/// A set of workers and what runs on them.
+///
+/// Dropping it stops it at once, as [`shutdown`](Self::shutdown) without any patience.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+/// Coroutines that had not ended when their runtime was stopped. They stay parked for ever.
+#[derive(Clone, Debug)]
+pub struct StillRunning {
+    /// Who is left.
+    pub left: Vec<Snapshot>,
+}
+
+impl std::fmt::Display for StillRunning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} coroutines had not ended at the deadline",
+            self.left.len()
+        )?;
+        for left in self.left.iter().take(20) {
+            write!(f, "\n  {left}")?;
+        }
+        if self.left.len() > 20 {
+            write!(f, "\n  and {} more", self.left.len() - 20)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StillRunning {}
+
+impl Runtime {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for settings (also of the environment) that make no sense,
+    /// `Unsupported` or the system's error for a driver that is not to be had, and what
+    /// starting a thread gives.
+    pub fn new(config: Config) -> io::Result<Runtime> {
+        let workers = workers_of(&config)?;
+        let driver = driver_of(&config)?;
+        let stack_bytes = match config.stack_bytes {
+            0 => stack::DEFAULT_BYTES,
+            bytes => bytes,
+        };
+        let stack_bytes = stack::usable_bytes_for(stack_bytes)?;
+        stack::overflow::describe_with(Host::describe);
+        stack::overflow::install();
+        install_panic_hook();
+        let mut deques = Vec::with_capacity(workers);
+        let mut shared = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let deque = crossbeam_deque::Worker::new_fifo();
+            shared.push(WorkerShared {
+                inbox: Inbox::new(),
+                placed: Injector::new(),
+                stealer: deque.stealer(),
+                asleep: AtomicBool::new(false),
+                signal: Signal::new()?,
+                letters: Mutex::new(Vec::new()),
+                has_letters: AtomicBool::new(false),
+                counts: Counts::default(),
+            });
+            deques.push(deque);
+        }
+        let shared = Arc::new(Shared {
+            workers: shared.into(),
+            injector: Injector::new(),
+            sleepers: Sleepers::new(workers),
+            choices: Choices::new(config.seed),
+            state: AtomicU8::new(RUNNING),
+            injected: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            quiet: WaitQueue::new(),
+            driver,
+            stack_bytes,
+            no_stack_told: AtomicBool::new(false),
+            stopped: Mutex::new(0),
+            stopped_changed: Condvar::new(),
+        });
+        let runtime = Runtime {
+            shared,
+            threads: Mutex::new(Vec::new()),
+        };
+        runtime.start_threads(deques, &config)?;
+        Ok(runtime)
+    }
+
+    fn start_threads(
+        &self,
+        deques: Vec<crossbeam_deque::Worker<Fresh>>,
+        config: &Config,
+    ) -> io::Result<()> {
+        let prefix = if config.thread_name.is_empty() {
+            "ropewalk"
+        } else {
+            config.thread_name.as_str()
+        };
+        let (report, reports) = std::sync::mpsc::channel();
+        let mut result = Ok(());
+        let mut started = 0;
+        for (index, deque) in deques.into_iter().enumerate() {
+            let shared = Arc::clone(&self.shared);
+            let report = report.clone();
+            let thread = thread::Builder::new()
+                .name(format!("{prefix}-{index}"))
+                .spawn(move || worker_thread(shared, index, deque, &report));
+            match thread {
+                Ok(thread) => {
+                    self.threads
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(thread);
+                    started += 1;
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        for _ in 0..started {
+            let report = reports
+                .recv()
+                .unwrap_or_else(|_| Err(io::Error::other("a worker died")));
+            if report.is_err() && result.is_ok() {
+                result = report;
+            }
+        }
+        // On failure the runtime is dropped by the caller, which stops those that started.
+        result
+    }
+
+    /// The runtime of the calling coroutine, else the global one.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), for the global one's start.
+    fn with_current<R>(f: impl FnOnce(&Shared, *const Shared) -> R) -> io::Result<R> {
+        if let Some(worker) = Worker::current() {
+            return Ok(f(&worker.shared, Arc::as_ptr(&worker.shared)));
+        }
+        let runtime = Runtime::global()?;
+        Ok(f(&runtime.shared, Arc::as_ptr(&runtime.shared)))
+    }
+
+    /// The runtime that `spawn` uses outside any other; started when first asked for, and
+    /// never stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn global() -> io::Result<&'static Runtime> {
+        static GLOBAL: OnceLock<Runtime> = OnceLock::new();
+        static STARTING: Mutex<()> = Mutex::new(());
+        if let Some(runtime) = GLOBAL.get() {
+            return Ok(runtime);
+        }
+        let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        if GLOBAL.get().is_none() {
+            let runtime = Runtime::new(Config::default())?;
+            let _ = GLOBAL.set(runtime);
+        }
+        Ok(GLOBAL.get().expect("just set"))
+    }
+
+    /// Spawns `closure` on this runtime.
+    ///
+    /// # Safety
+    ///
+    /// What the closure and its value borrow outlives the task.
+    pub unsafe fn spawn_unchecked<F, T>(
+        &self,
+        options: Options,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Handle<T>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let worker = Worker::current()
+            .filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(&self.shared));
+        // SAFETY: the caller's contract.
+        let task = unsafe { task::prepare(worker, Role::Stealable, options, None, site, closure) };
+        // SAFETY: prepared for this `T`; the handle's reference.
+        let handle = unsafe { Handle::new(task) };
+        match worker {
+            Some(worker) => worker.spawn(task),
+            None => self.shared.inject(task, Arc::as_ptr(&self.shared)),
+        }
+        handle
+    }
+
+    /// Runs `closure` as a coroutine of this runtime and waits for its value.
+    ///
+    /// # Panics
+    ///
+    /// With the closure's own panic; and if the runtime was shut down before it started.
+    pub fn run<F, T>(&self, site: &'static Location<'static>, closure: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        // The wait below must not be refused once the closure runs.
+        wait::check_may_wait();
+        let options = Options {
+            name: Some("main".into()),
+            ..Options::default()
+        };
+        // SAFETY: joined below, which nothing can cut short: it was checked that waiting
+        // is allowed, and a join has no deadline and is not cancelled.
+        let handle = unsafe { self.spawn_unchecked(options, site, closure) };
+        match handle.join() {
+            Ok(value) => value,
+            Err(task::End::Panicked(payload)) => std::panic::resume_unwind(payload),
+            Err(task::End::Dropped) => panic!("the runtime was shut down before it ran this"),
+        }
+    }
+
+    /// How many coroutines have been spawned and not ended.
+    pub fn live(&self) -> u64 {
+        self.shared.live()
+    }
+
+    /// The number of workers.
+    pub fn workers(&self) -> usize {
+        self.shared.workers.len()
+    }
+
+    /// The driver in use.
+    pub fn driver(&self) -> DriverKind {
+        self.shared.driver
+    }
+
+    /// Looks at each coroutine that has not ended.
+    pub fn living(&self) -> Vec<Snapshot> {
+        record::living(Arc::as_ptr(&self.shared))
+    }
+
+    /// Waits until nothing runs any more, `patience` at most, then stops the workers.
+    ///
+    /// Closures that never started are dropped; their handles say so.
+    ///
+    /// # Errors
+    ///
+    /// Who had not ended. They stay parked for ever, on their workers' threads, which
+    /// don't exit.
+    ///
+    /// # Panics
+    ///
+    /// In a coroutine of this runtime, which could never end by itself.
+    pub fn shutdown(self, patience: Duration) -> Result<(), StillRunning> {
+        self.stop(clock::deadline_after(patience))
+    }
+
+    fn stop(&self, deadline: u64) -> Result<(), StillRunning> {
+        let inside = Worker::current()
+            .is_some_and(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(&self.shared));
+        assert!(
+            !inside,
+            "a runtime can't be shut down from one of its own coroutines"
+        );
+        let shared = &self.shared;
+        if shared.state.load(Ordering::SeqCst) == STOPPING {
+            return Ok(());
+        }
+        shared.state.store(DRAINING, Ordering::SeqCst);
+        while shared.live() != 0 && clock::now_ns() < deadline {
+            let guard = shared.quiet.lock();
+            if shared.live() == 0 {
+                break;
+            }
+            guard.wait(
+                0,
+                Reason::Quiet,
+                Arc::as_ptr(shared) as usize,
+                Some(deadline),
+            );
+        }
+        shared.state.store(STOPPING, Ordering::SeqCst);
+        for worker in &shared.workers {
+            worker.rouse();
+        }
+        self.await_workers(deadline);
+        shared.cancel_queued();
+        let left = self.living();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(StillRunning { left })
+        }
+    }
+
+    /// Waits for the workers to leave their loops. One that computes on may never do.
+    fn await_workers(&self, deadline: u64) {
+        const GRACE_NS: u64 = 1_000_000_000;
+        let shared = &self.shared;
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut stopped = shared
+            .stopped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let until = deadline.max(clock::now_ns()).saturating_add(GRACE_NS);
+        while *stopped < threads.len() {
+            if shared.live() == 0 {
+                stopped = shared
+                    .stopped_changed
+                    .wait(stopped)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let Some(left) = until.checked_sub(clock::now_ns()).filter(|left| *left != 0) else {
+                break;
+            };
+            let left = Duration::from_nanos(left.min(GRACE_NS));
+            stopped = shared
+                .stopped_changed
+                .wait_timeout(stopped, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        drop(stopped);
+        for (index, thread) in threads.into_iter().enumerate() {
+            // Those with coroutines left never exit.
+            if shared.workers[index].live_started() == 0 && shared.live() == 0 {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        let _ = self.stop(clock::now_ns());
+    }
+}
+
+fn workers_of(config: &Config) -> io::Result<usize> {
+    const WORKERS_MAX: usize = 1024;
+    let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
+    let workers = match config.workers {
+        Some(workers) => workers,
+        None => match std::env::var("ROPEWALK_WORKERS") {
+            Ok(text) if !text.is_empty() => text.parse().map_err(|_| {
+                invalid(format!(
+                    "ROPEWALK_WORKERS={text} is not a number of workers"
+                ))
+            })?,
+            _ => thread::available_parallelism().map_or(1, NonZero::get),
+        },
+    };
+    if workers == 0 || workers > WORKERS_MAX {
+        return Err(invalid(format!(
+            "{workers} workers: use 1 to {WORKERS_MAX}"
+        )));
+    }
+    Ok(workers)
+}
+
+fn driver_of(config: &Config) -> io::Result<DriverKind> {
+    let asked = match config.driver {
+        Some(driver) => Some(driver),
+        None => DriverKind::from_env()?,
+    };
+    match asked {
+        Some(driver) => driver.check().map(|()| driver),
+        None => Ok(DriverKind::probe()),
+    }
+}
+
+fn worker_thread(
+    shared: Arc<Shared>,
+    index: usize,
+    deque: crossbeam_deque::Worker<Fresh>,
+    report: &std::sync::mpsc::Sender<io::Result<()>>,
+) {
+    let driver = match Driver::new(shared.driver, &shared.workers[index].signal) {
+        Ok(driver) => driver,
+        Err(error) => {
+            let _ = report.send(Err(error));
+            shared.note_stopped();
+            return;
+        }
+    };
+    let overflow = stack::overflow::install_thread();
+    let hosts = HostPool::new(StackPool::new(), shared.stack_bytes);
+    let worker = Worker::new(Arc::clone(&shared), index, deque, driver, hosts);
+    let _ = report.send(Ok(()));
+    worker.run();
+    worker.take_all(&mut |task| shared.cancel(task));
+    if shared.workers[index].live_started() != 0 {
+        // Soundness rule 1: this thread, and the stacks it owns, stay for ever.
+        shared.note_stopped();
+        loop {
+            thread::park();
+        }
+    }
+    worker.leave();
+    worker.driver.close();
+    drop(worker);
+    drop(overflow);
+    shared.note_stopped();
+}
+
+/// Spawns a coroutine on the caller's runtime, or on the global one.
+///
+/// # Errors
+///
+/// Those of the global runtime's start, if that is what it takes.
+///
+/// # Safety
+///
+/// What the closure and its value borrow outlives the task: it is `'static`, or `scope` is
+/// waited for before the borrow ends.
+#[inline]
+pub unsafe fn spawn_unchecked<F, T>(
+    options: Options,
+    scope: Option<&Arc<ScopeState>>,
+    site: &'static Location<'static>,
+    closure: F,
+) -> io::Result<Handle<T>>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    if let Some(worker) = Worker::current() {
+        // SAFETY: the caller's contract.
+        let task =
+            unsafe { task::prepare(Some(worker), Role::Stealable, options, scope, site, closure) };
+        // SAFETY: prepared for this `T`; the handle's reference.
+        let handle = unsafe { Handle::new(task) };
+        worker.spawn(task);
+        return Ok(handle);
+    }
+    Runtime::with_current(|shared, runtime| {
+        // SAFETY: the caller's contract.
+        let task = unsafe { task::prepare(None, Role::Stealable, options, scope, site, closure) };
+        // SAFETY: as above.
+        let handle = unsafe { Handle::new(task) };
+        shared.inject(task, runtime);
+        handle
+    })
+}
+
+/// Spawns a coroutine that stays on the caller's worker, for closures that are not `Send`.
+///
+/// # Panics
+///
+/// Outside a coroutine.
+pub fn spawn_local<F, T>(
+    options: Options,
+    site: &'static Location<'static>,
+    closure: F,
+) -> Handle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    let worker = Worker::current().filter(|worker| worker.current_record().is_some());
+    let worker = worker.expect("spawn_local needs a coroutine to be called from");
+    // SAFETY: `'static`.
+    let task = unsafe { task::prepare(Some(worker), Role::Local, options, None, site, closure) };
+    // SAFETY: prepared for this `T`; the handle's reference.
+    let handle = unsafe { Handle::new(task) };
+    worker.spawn(task);
+    handle
+}
+
+/// Starts an OS thread whose handle, name and place among the living are a coroutine's.
+///
+/// # Errors
+///
+/// What starting a thread gives.
+pub fn spawn_thread<F, T>(
+    options: Options,
+    site: &'static Location<'static>,
+    closure: F,
+) -> io::Result<Handle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let mut builder = thread::Builder::new();
+    if let Some(name) = &options.name {
+        builder = builder.name(name.to_string());
+    }
+    if options.stack_bytes != 0 {
+        builder = builder.stack_size(options.stack_bytes);
+    }
+    let worker = Worker::current();
+    // SAFETY: `'static`.
+    let task = unsafe { task::prepare(worker, Role::Thread, options, None, site, closure) };
+    // SAFETY: prepared for this `T`; the handle's reference.
+    let handle = unsafe { Handle::new(task) };
+    let fresh = Fresh(task);
+    let started = builder.spawn(move || {
+        let Fresh(task) = { fresh };
+        // SAFETY: this thread is the task's runner, and its reference keeps the record.
+        unsafe {
+            let record = task.as_ref();
+            record.started.store(true, Ordering::Relaxed);
+            let behaviour = record
+                .behaviour
+                .get()
+                .expect("a live record has a behaviour");
+            task::identity::with_record(record, || (behaviour.run)(record));
+            task::complete(task, || ());
+        }
+    });
+    match started {
+        Ok(_detached) => Ok(handle),
+        Err(error) => {
+            // SAFETY: it never ran, and nobody else will.
+            unsafe {
+                let behaviour = task.as_ref().behaviour.get().expect("a live record");
+                (behaviour.cancel)(task.as_ref());
+                task::complete(task, || ());
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Waits until every task that isn't a daemon has ended, but for the caller.
+///
+/// Tasks that are spawned meanwhile count too.
+pub fn wait_for_others() {
+    let me = task::Task::current().id();
+    loop {
+        let living = record::living(std::ptr::null());
+        let Some(other) = living.iter().find(|task| !task.daemon && task.id != me) else {
+            return;
+        };
+        record::wait_end(other.id);
+    }
+}
+
+/// Wraps the panic hook that is there, once: a panic in a coroutine says which one, and
+/// a wait inside the hook blocks the thread instead of letting others run.
+fn install_panic_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            wait::mark_panic_hook(|| {
+                previous(info);
+                tell_coroutine();
+            });
+        }));
+    });
+}
+
+fn tell_coroutine() {
+    let Some(record) = Worker::current().and_then(Worker::current_record) else {
+        return;
+    };
+    let local = if record.has(LOCAL) { "local " } else { "" };
+    if let Some(snapshot) = record::snapshot(record, std::ptr::null()) {
+        let name = snapshot.name.as_deref().unwrap_or("unnamed");
+        match snapshot.site {
+            Some(site) => eprintln!(
+                "in {local}coroutine '{name}' (id {}) from {site}",
+                snapshot.id
+            ),
+            None => eprintln!("in {local}coroutine '{name}' (id {})", snapshot.id),
+        }
+    }
+}

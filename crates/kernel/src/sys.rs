@@ -1,0 +1,299 @@
+//! The system calls the kernel makes where they may fail, in one replaceable table.
+//!
+//! Everything that allocates a kernel resource or moves bytes goes through [`table`],
+//! so that a test can make the n-th call fail (once, or for good) and see that nothing
+//! is lost, leaked or hung. The entries keep libc's shapes and give `io::Result`.
+//! The table is read with one relaxed load; replacing it is for tests only.
+
+use std::ffi::c_int;
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// One entry for each replaceable system call.
+///
+/// Pointer arguments carry libc's contracts for the call of the same name.
+#[derive(Clone, Copy, Debug)]
+pub struct SysTable {
+    /// `recv(2)`.
+    pub recv: unsafe fn(c_int, *mut u8, usize, c_int) -> io::Result<usize>,
+    /// `send(2)`.
+    pub send: unsafe fn(c_int, *const u8, usize, c_int) -> io::Result<usize>,
+    /// `recvmsg(2)`.
+    pub recvmsg: unsafe fn(c_int, *mut libc::msghdr, c_int) -> io::Result<usize>,
+    /// `sendmsg(2)`.
+    pub sendmsg: unsafe fn(c_int, *const libc::msghdr, c_int) -> io::Result<usize>,
+    /// `socket(2)`.
+    pub socket: fn(c_int, c_int, c_int) -> io::Result<c_int>,
+    /// `accept4(2)`.
+    pub accept4:
+        unsafe fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t, c_int) -> io::Result<c_int>,
+    /// `connect(2)`.
+    pub connect: unsafe fn(c_int, *const libc::sockaddr, libc::socklen_t) -> io::Result<()>,
+    /// `ppoll(2)` without a signal mask; the timeout is in nanoseconds, `None` for ever.
+    pub poll: fn(&mut [libc::pollfd], Option<u64>) -> io::Result<usize>,
+    /// `epoll_create1(2)` with `EPOLL_CLOEXEC`.
+    pub epoll_create: fn() -> io::Result<c_int>,
+    /// `epoll_ctl(2)`.
+    pub epoll_ctl: unsafe fn(c_int, c_int, c_int, *mut libc::epoll_event) -> io::Result<()>,
+    /// `epoll_pwait2(2)`, or `epoll_wait(2)` with the time rounded up where the kernel
+    /// has no such call; the timeout is in nanoseconds, `None` for ever.
+    pub epoll_wait: fn(c_int, &mut [libc::epoll_event], Option<u64>) -> io::Result<usize>,
+    /// `eventfd(2)` with `EFD_CLOEXEC | EFD_NONBLOCK`.
+    pub eventfd: fn() -> io::Result<c_int>,
+    /// `io_uring_enter(2)`: submits what is queued and waits for `want` completions, for
+    /// no longer than the arguments say.
+    pub io_uring_enter: fn(
+        &io_uring::Submitter<'_>,
+        usize,
+        Option<&io_uring::types::SubmitArgs<'_, '_>>,
+    ) -> io::Result<usize>,
+    /// `mmap(2)` of fresh private anonymous memory: length, protection, extra flags.
+    pub mmap: unsafe fn(usize, c_int, c_int) -> io::Result<*mut u8>,
+    /// `madvise(2)`.
+    pub madvise: unsafe fn(*mut u8, usize, c_int) -> io::Result<()>,
+    /// `mprotect(2)`.
+    pub mprotect: unsafe fn(*mut u8, usize, c_int) -> io::Result<()>,
+}
+
+static REAL: SysTable = SysTable {
+    recv: real::recv,
+    send: real::send,
+    recvmsg: real::recvmsg,
+    sendmsg: real::sendmsg,
+    socket: real::socket,
+    accept4: real::accept4,
+    connect: real::connect,
+    poll: real::poll,
+    epoll_create: real::epoll_create,
+    epoll_ctl: real::epoll_ctl,
+    epoll_wait: real::epoll_wait,
+    eventfd: real::eventfd,
+    io_uring_enter: real::io_uring_enter,
+    mmap: real::mmap,
+    madvise: real::madvise,
+    mprotect: real::mprotect,
+};
+
+static TABLE: AtomicPtr<SysTable> = AtomicPtr::new(ptr::null_mut());
+
+/// The table in force.
+#[inline]
+pub fn table() -> &'static SysTable {
+    let replaced = TABLE.load(Ordering::Acquire);
+    // SAFETY: only `replace` stores here, and it takes `&'static SysTable`.
+    unsafe { replaced.as_ref() }.unwrap_or(&REAL)
+}
+
+/// The real system calls, for a replacement to fall back on.
+pub fn real_table() -> &'static SysTable {
+    &REAL
+}
+
+/// Puts `table` in force for the whole process; `None` restores the real calls.
+///
+/// # Safety
+///
+/// Each entry must keep the contract of the call it stands for: in particular it must
+/// not report more bytes than it wrote, nor a descriptor that is not open.
+pub unsafe fn replace(table: Option<&'static SysTable>) {
+    let table = table.map_or(ptr::null(), ptr::from_ref);
+    TABLE.store(table.cast_mut(), Ordering::Release);
+}
+
+mod real {
+    use std::ffi::c_int;
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn check(result: c_int) -> io::Result<c_int> {
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(result)
+        }
+    }
+
+    fn check_len(result: isize) -> io::Result<usize> {
+        usize::try_from(result).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn timespec(ns: u64) -> libc::timespec {
+        libc::timespec {
+            tv_sec: (ns / 1_000_000_000) as libc::time_t,
+            tv_nsec: (ns % 1_000_000_000) as _,
+        }
+    }
+
+    pub(super) unsafe fn recv(
+        fd: c_int,
+        buf: *mut u8,
+        len: usize,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's buffer is writable for `len` bytes.
+        check_len(unsafe { libc::recv(fd, buf.cast(), len, flags) })
+    }
+
+    pub(super) unsafe fn send(
+        fd: c_int,
+        buf: *const u8,
+        len: usize,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's buffer is readable for `len` bytes.
+        check_len(unsafe { libc::send(fd, buf.cast(), len, flags) })
+    }
+
+    pub(super) unsafe fn recvmsg(
+        fd: c_int,
+        msg: *mut libc::msghdr,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's header and all it points at are valid.
+        check_len(unsafe { libc::recvmsg(fd, msg, flags) })
+    }
+
+    pub(super) unsafe fn sendmsg(
+        fd: c_int,
+        msg: *const libc::msghdr,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's header and all it points at are valid.
+        check_len(unsafe { libc::sendmsg(fd, msg, flags) })
+    }
+
+    pub(super) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> io::Result<c_int> {
+        // SAFETY: no pointers.
+        check(unsafe { libc::socket(domain, kind, protocol) })
+    }
+
+    pub(super) unsafe fn accept4(
+        fd: c_int,
+        addr: *mut libc::sockaddr,
+        len: *mut libc::socklen_t,
+        flags: c_int,
+    ) -> io::Result<c_int> {
+        // SAFETY: the caller's address buffer is writable for `*len` bytes.
+        check(unsafe { libc::accept4(fd, addr, len, flags) })
+    }
+
+    pub(super) unsafe fn connect(
+        fd: c_int,
+        addr: *const libc::sockaddr,
+        len: libc::socklen_t,
+    ) -> io::Result<()> {
+        // SAFETY: the caller's address is readable for `len` bytes.
+        check(unsafe { libc::connect(fd, addr, len) }).map(drop)
+    }
+
+    pub(super) fn poll(fds: &mut [libc::pollfd], timeout_ns: Option<u64>) -> io::Result<usize> {
+        let timeout = timeout_ns.map(timespec);
+        let timeout = timeout
+            .as_ref()
+            .map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the slice is writable for its length; the timeout outlives the call.
+        let ready = unsafe {
+            libc::ppoll(
+                fds.as_mut_ptr(),
+                fds.len() as libc::nfds_t,
+                timeout,
+                std::ptr::null(),
+            )
+        };
+        check(ready).map(|n| n as usize)
+    }
+
+    pub(super) fn epoll_create() -> io::Result<c_int> {
+        // SAFETY: no pointers.
+        check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+    }
+
+    pub(super) unsafe fn epoll_ctl(
+        epoll: c_int,
+        op: c_int,
+        fd: c_int,
+        event: *mut libc::epoll_event,
+    ) -> io::Result<()> {
+        // SAFETY: the caller's event is valid, or null for a removal.
+        check(unsafe { libc::epoll_ctl(epoll, op, fd, event) }).map(drop)
+    }
+
+    pub(super) fn epoll_wait(
+        epoll: c_int,
+        events: &mut [libc::epoll_event],
+        timeout_ns: Option<u64>,
+    ) -> io::Result<usize> {
+        static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
+        let len = events.len() as c_int;
+        if !NO_PWAIT2.load(Ordering::Relaxed) && timeout_ns.is_some_and(|ns| ns != 0) {
+            let timeout = timeout_ns.map(timespec);
+            let timeout = timeout
+                .as_ref()
+                .map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: the slice is writable for its length, the timeout outlives the
+            // call, and a null signal mask leaves the mask alone.
+            let ready = unsafe {
+                libc::syscall(
+                    libc::SYS_epoll_pwait2,
+                    epoll,
+                    events.as_mut_ptr(),
+                    len,
+                    timeout,
+                    std::ptr::null::<libc::sigset_t>(),
+                    0usize,
+                )
+            };
+            match check(ready as c_int) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+                    NO_PWAIT2.store(true, Ordering::Relaxed);
+                }
+                result => return result.map(|n| n as usize),
+            }
+        }
+        let timeout_ms = match timeout_ns {
+            None => -1,
+            Some(ns) => c_int::try_from(ns.div_ceil(1_000_000)).unwrap_or(c_int::MAX),
+        };
+        // SAFETY: the slice is writable for its length.
+        check(unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), len, timeout_ms) })
+            .map(|n| n as usize)
+    }
+
+    pub(super) fn eventfd() -> io::Result<c_int> {
+        // SAFETY: no pointers.
+        check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
+    }
+
+    pub(super) fn io_uring_enter(
+        ring: &io_uring::Submitter<'_>,
+        want: usize,
+        args: Option<&io_uring::types::SubmitArgs<'_, '_>>,
+    ) -> io::Result<usize> {
+        match args {
+            Some(args) => ring.submit_with_args(want, args),
+            None => ring.submit_and_wait(want),
+        }
+    }
+
+    pub(super) unsafe fn mmap(len: usize, prot: c_int, flags: c_int) -> io::Result<*mut u8> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+        // SAFETY: a fresh mapping at an address of the kernel's choice touches nothing.
+        let addr = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
+        if addr == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(addr.cast())
+        }
+    }
+
+    pub(super) unsafe fn madvise(addr: *mut u8, len: usize, advice: c_int) -> io::Result<()> {
+        // SAFETY: the caller owns the range.
+        check(unsafe { libc::madvise(addr.cast(), len, advice) }).map(drop)
+    }
+
+    pub(super) unsafe fn mprotect(addr: *mut u8, len: usize, prot: c_int) -> io::Result<()> {
+        // SAFETY: the caller owns the range.
+        check(unsafe { libc::mprotect(addr.cast(), len, prot) }).map(drop)
+    }
+}

@@ -1,0 +1,610 @@
+//! Starting a task and taking its outcome: the typed face of a [`Record`].
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use crate::record::{
+    self, Behaviour, DAEMON, DETACHED, DONE, LOCAL, NAMED, PAYLOAD_BYTES, REF, Record, THREAD,
+};
+use crate::scope::ScopeState;
+use crate::wait::{AsyncWait, Outcome, Reason};
+use crate::worker::Worker;
+
+/// Why a task ended without a value.
+#[derive(Debug)]
+pub enum End {
+    /// It panicked, with this payload.
+    Panicked(Box<dyn Any + Send>),
+    /// Its runtime was shut down before it started.
+    Dropped,
+}
+
+/// How a task is to be started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Its name, for dumps and panics.
+    pub name: Option<Arc<str>>,
+    /// Usable stack bytes; 0 for the runtime's default.
+    pub stack_bytes: usize,
+    /// Whether the program's end waits for it; `None` inherits the spawner's.
+    pub daemon: Option<bool>,
+}
+
+/// What kind of task a record is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Stealable,
+    Local,
+    Thread,
+}
+
+struct Typed<F, T>(PhantomData<(F, T)>);
+
+impl<F: FnOnce() -> T, T> Typed<F, T> {
+    const BEHAVIOUR: Behaviour = Behaviour {
+        run: Self::run,
+        cancel: Self::cancel,
+        drop_outcome: drop_outcome::<T>,
+    };
+
+    unsafe fn run(record: &Record) {
+        // SAFETY: the runner owns the payload, which is the closure until now.
+        let closure: F = unsafe { take(record) };
+        let outcome = catch_unwind(AssertUnwindSafe(closure)).map_err(End::Panicked);
+        // SAFETY: as above; the closure was taken out.
+        unsafe { put::<Result<T, End>>(record, outcome) };
+    }
+
+    unsafe fn cancel(record: &Record) {
+        // SAFETY: whoever took it from the queue owns the payload, still the closure.
+        let closure: F = unsafe { take(record) };
+        let end = match catch_unwind(AssertUnwindSafe(|| drop(closure))) {
+            Ok(()) => End::Dropped,
+            Err(payload) => End::Panicked(payload),
+        };
+        // SAFETY: as above.
+        unsafe { put::<Result<T, End>>(record, Err(end)) };
+    }
+}
+
+unsafe fn drop_outcome<T>(record: &Record) -> bool {
+    // SAFETY: the caller owns the payload, which is the outcome.
+    let outcome: Result<T, End> = unsafe { take(record) };
+    let panicked = matches!(outcome, Err(End::Panicked(_)));
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(outcome))) {
+        // A result or payload whose drop panics. The message has been printed; the new
+        // payload might panic again.
+        std::mem::forget(payload);
+        return true;
+    }
+    panicked
+}
+
+const fn fits<X>() -> bool {
+    size_of::<X>() <= PAYLOAD_BYTES && align_of::<X>() <= align_of::<u64>()
+}
+
+/// # Safety
+///
+/// The caller owns the payload, and nothing in it needs dropping.
+unsafe fn put<X>(record: &Record, value: X) {
+    let payload = record.payload();
+    if const { fits::<X>() } {
+        // SAFETY: it fits, and the place is ours.
+        unsafe { payload.cast::<X>().write(value) };
+    } else {
+        // SAFETY: a box fits.
+        unsafe { payload.cast::<Box<X>>().write(Box::new(value)) };
+    }
+}
+
+/// # Safety
+///
+/// The caller owns the payload, it holds an `X` put there by `put`, and is not read again.
+unsafe fn take<X>(record: &Record) -> X {
+    let payload = record.payload();
+    if const { fits::<X>() } {
+        // SAFETY: by the contract above.
+        unsafe { payload.cast::<X>().read() }
+    } else {
+        // SAFETY: by the contract above.
+        *unsafe { payload.cast::<Box<X>>().read() }
+    }
+}
+
+/// Makes a record for `closure`, with one reference for its runner and one for a handle.
+///
+/// # Safety
+///
+/// What the closure and its value borrow outlives the task: it is `'static`, or held by
+/// `scope`, or by a caller that waits for the end.
+#[inline]
+pub(crate) unsafe fn prepare<F, T>(
+    worker: Option<&Worker>,
+    role: Role,
+    options: Options,
+    scope: Option<&Arc<ScopeState>>,
+    site: &'static Location<'static>,
+    closure: F,
+) -> NonNull<Record>
+where
+    F: FnOnce() -> T,
+{
+    let (pointer, id, parent) = match worker {
+        Some(worker) => {
+            let (id, parent) = (worker.take_id(), worker.current_record());
+            (worker.magazine().take(), id, parent)
+        }
+        None => (record::take_loose(), record::take_ids(1), None),
+    };
+    // SAFETY: a free record of our own.
+    let record = unsafe { pointer.as_ref() };
+    let (parent_id, inherited) = match parent {
+        Some(parent) => (parent.id(), parent.has(DAEMON)),
+        None => identity::inherited(),
+    };
+    let mut flags = match role {
+        Role::Stealable => 0,
+        Role::Local => LOCAL,
+        Role::Thread => THREAD,
+    };
+    if options.daemon.unwrap_or(inherited) {
+        flags |= DAEMON;
+    }
+    record.flags.store(flags, Ordering::Relaxed);
+    record.life.store(2 * REF, Ordering::Relaxed);
+    record.started.store(false, Ordering::Relaxed);
+    record.note(Reason::None, 0);
+    record.next.set(ptr::null());
+    record.behaviour.set(Some(&Typed::<F, T>::BEHAVIOUR));
+    record.home.store(ptr::null_mut(), Ordering::Relaxed);
+    record.host.set(ptr::null_mut());
+    record.parent.store(parent_id, Ordering::Relaxed);
+    record
+        .site
+        .store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+    record.stack_bytes.set(options.stack_bytes);
+    if options.name.is_some() {
+        record.set_name(options.name);
+    }
+    match scope {
+        None => record.scope.set(ptr::null()),
+        Some(scope) => {
+            scope.enter();
+            record.scope.set(Arc::into_raw(Arc::clone(scope)));
+        }
+    }
+    // SAFETY: the record is ours, its payload empty.
+    unsafe { put::<F>(record, closure) };
+    // Last, and with Release: a reader that sees the id sees the rest.
+    record.id.store(id, Ordering::Release);
+    pointer
+}
+
+/// Ends a task whose outcome is in place, and drops the runner's reference. `ended` is
+/// called when the last of the task's own code has run.
+///
+/// # Safety
+///
+/// The caller is the record's runner, and does not use it again.
+#[inline]
+pub(crate) unsafe fn complete(pointer: NonNull<Record>, ended: impl FnOnce()) {
+    // SAFETY: the runner's reference keeps it; and after that, see `wake_joiners`.
+    let record = unsafe { pointer.as_ref() };
+    let mut life = record.life.load(Ordering::Acquire);
+    let detached = life & DETACHED != 0;
+    if detached {
+        // SAFETY: the handle is gone, so the outcome is ours. Its drop may wait.
+        unsafe { discard_outcome(record) };
+    }
+    ended();
+    let scoped = !record.scope.get().is_null();
+    if detached || scoped {
+        // SAFETY: the caller's contract.
+        unsafe { complete_slow(pointer, detached) };
+        return;
+    }
+    // Nobody counts it: publish the end and let go in one step.
+    while life & DETACHED == 0 {
+        let next = (life | DONE) - REF;
+        match record
+            .life
+            .compare_exchange_weak(life, next, Ordering::SeqCst, Ordering::Acquire)
+        {
+            Ok(_) => return wake_joiners(record),
+            Err(seen) => life = seen,
+        }
+    }
+    // SAFETY: the caller's contract.
+    unsafe { complete_slow(pointer, false) };
+}
+
+/// The end of a task that is counted by a scope or whose handle is gone.
+///
+/// # Safety
+///
+/// As [`complete`]; `discarded` says whether the outcome is gone.
+#[cold]
+unsafe fn complete_slow(pointer: NonNull<Record>, discarded: bool) {
+    // SAFETY: the runner's reference keeps it.
+    let record = unsafe { pointer.as_ref() };
+    if record.life.fetch_or(DONE, Ordering::SeqCst) & DETACHED != 0 && !discarded {
+        // Detached between the task's last code and here: the worker's own code runs this
+        // drop, so a wait in it would block the thread. Rare, and short.
+        // SAFETY: the handle went before DONE was set, so the outcome is ours.
+        unsafe { discard_outcome(record) };
+    }
+    wake_joiners(record);
+    let scope = record.scope.get();
+    if !scope.is_null() {
+        // SAFETY: the record's own reference keeps the state.
+        unsafe { (*scope).leave() };
+    }
+    // SAFETY: the runner's reference is given up here.
+    unsafe { release(pointer) };
+}
+
+/// Wakes who waits for the end, after DONE was published (`SeqCst`).
+///
+/// The record may be another task's by now: then that one's joiners, if there are any, are
+/// woken for nothing and wait again. Its memory is a record's for ever, and the queue is
+/// never made anew.
+#[inline]
+fn wake_joiners(record: &Record) {
+    if !record.done.is_empty() {
+        record.done.wake_all_later();
+    }
+}
+
+/// # Safety
+///
+/// The outcome is in place, and the caller's.
+unsafe fn discard_outcome(record: &Record) {
+    let behaviour = record
+        .behaviour
+        .get()
+        .expect("a live record has a behaviour");
+    // SAFETY: by the contract above.
+    let panicked = unsafe { (behaviour.drop_outcome)(record) };
+    if panicked && !record.scope.get().is_null() {
+        // SAFETY: the record's own reference keeps the state.
+        unsafe { (*record.scope.get()).note_panic() };
+    }
+}
+
+/// Gives up one reference.
+///
+/// # Safety
+///
+/// The caller has one, and does not use it again.
+#[inline]
+pub(crate) unsafe fn release(pointer: NonNull<Record>) {
+    // SAFETY: the caller's reference keeps it.
+    let record = unsafe { pointer.as_ref() };
+    // Alone? Then nobody can take another reference, and the count needs no update.
+    let alone = record.life.load(Ordering::Acquire) & !(REF - 1) == REF;
+    if alone || record.life.fetch_sub(REF, Ordering::AcqRel) & !(REF - 1) == REF {
+        // SAFETY: it was the last.
+        unsafe { free(pointer) };
+    }
+}
+
+/// # Safety
+///
+/// No reference is left, and the outcome is gone.
+#[inline]
+unsafe fn free(pointer: NonNull<Record>) {
+    // SAFETY: the last owner.
+    let record = unsafe { pointer.as_ref() };
+    record.id.store(0, Ordering::Release);
+    let scope = record.scope.replace(ptr::null());
+    if !scope.is_null() {
+        // SAFETY: the record's own reference, from `prepare`.
+        drop(unsafe { Arc::from_raw(scope) });
+    }
+    if record.has(NAMED) {
+        record.set_name(None);
+    }
+    match Worker::current() {
+        Some(worker) => worker.magazine().give(pointer),
+        None => record::give_loose(pointer),
+    }
+}
+
+/// The right to a task's outcome; dropping it detaches the task.
+pub struct Handle<T> {
+    record: NonNull<Record>,
+    asynchronous: AsyncWait,
+    marker: PhantomData<T>,
+}
+
+// SAFETY: the outcome is `T` or a payload that is `Send`; all else is the record's, which
+// is shared by design. A `T` that isn't `Send` keeps the handle on its worker.
+unsafe impl<T: Send> Send for Handle<T> {}
+// SAFETY: `&Handle` reads atomics only.
+unsafe impl<T: Send> Sync for Handle<T> {}
+
+impl<T> Handle<T> {
+    /// # Safety
+    ///
+    /// The record was prepared for a closure giving `T`, and its handle's reference is
+    /// the caller's to give.
+    #[inline]
+    pub(crate) unsafe fn new(record: NonNull<Record>) -> Handle<T> {
+        Handle {
+            record,
+            asynchronous: AsyncWait::new(),
+            marker: PhantomData,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn record(&self) -> &Record {
+        // SAFETY: the handle's reference keeps it.
+        unsafe { self.record.as_ref() }
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> u64 {
+        self.record().id()
+    }
+
+    /// A reference to the task that doesn't own its outcome.
+    pub fn task(&self) -> Task {
+        Task::of(self.record())
+    }
+
+    /// Says whether the task has ended.
+    #[inline]
+    pub fn is_finished(&self) -> bool {
+        self.record().life.load(Ordering::Acquire) & DONE != 0
+    }
+
+    /// Waits for the end, until `deadline` (clock nanoseconds); says whether it came.
+    #[inline]
+    pub fn wait(&self, deadline: Option<u64>) -> bool {
+        let record = self.record();
+        loop {
+            if self.is_finished() {
+                return true;
+            }
+            let guard = record.done.lock();
+            if record.life.load(Ordering::SeqCst) & DONE != 0 {
+                return true;
+            }
+            let object = self.record.as_ptr() as usize;
+            if guard.wait(0, Reason::Join, object, deadline) == Outcome::Expired {
+                return self.is_finished();
+            }
+        }
+    }
+
+    /// Waits for the end and takes the outcome.
+    #[inline]
+    pub fn join(self) -> Result<T, End> {
+        self.wait(None);
+        self.into_outcome()
+    }
+
+    /// Takes the outcome if the task has ended, else gives the handle back.
+    pub fn try_join(self) -> Result<Result<T, End>, Self> {
+        if self.is_finished() {
+            Ok(self.into_outcome())
+        } else {
+            Err(self)
+        }
+    }
+
+    fn into_outcome(mut self) -> Result<T, End> {
+        debug_assert!(self.is_finished());
+        // SAFETY: finished, so the outcome is in place, and it is the handle's.
+        unsafe { self.consume() }
+    }
+
+    /// Polls for the outcome; ready once only.
+    ///
+    /// # Panics
+    ///
+    /// If it was ready before.
+    pub fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T, End>> {
+        assert!(
+            self.record != dangling(),
+            "a join handle was polled after it was ready"
+        );
+        if !self.is_finished() {
+            self.asynchronous.prepare(context);
+            // SAFETY: our reference keeps the record.
+            let record = unsafe { self.record.as_ref() };
+            let guard = record.done.lock();
+            if record.life.load(Ordering::SeqCst) & DONE == 0 {
+                // SAFETY: `consume` and `drop` leave the queue before letting go of the
+                // record.
+                unsafe { self.asynchronous.join(guard) };
+                return Poll::Pending;
+            }
+        }
+        // SAFETY: as in `into_outcome`.
+        Poll::Ready(unsafe { self.consume() })
+    }
+
+    /// # Safety
+    ///
+    /// The task has ended.
+    unsafe fn consume(&mut self) -> Result<T, End> {
+        let pointer = std::mem::replace(&mut self.record, dangling());
+        // SAFETY: our reference keeps it.
+        let record = unsafe { pointer.as_ref() };
+        self.asynchronous.leave(&record.done);
+        // SAFETY: the task has ended, its handle was here, and takes the outcome once.
+        let outcome = unsafe { take::<Result<T, End>>(record) };
+        // SAFETY: the handle's reference; `drop` sees that it is gone.
+        unsafe { release(pointer) };
+        outcome
+    }
+}
+
+/// Marks a handle whose outcome was taken.
+fn dangling() -> NonNull<Record> {
+    NonNull::dangling()
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        if self.record == dangling() {
+            return;
+        }
+        // SAFETY: our reference keeps it.
+        let record = unsafe { self.record.as_ref() };
+        self.asynchronous.leave(&record.done);
+        if record.life.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
+            // SAFETY: ended before we detached, so the outcome is ours.
+            unsafe { discard_outcome(record) };
+        }
+        // SAFETY: the handle's reference.
+        unsafe { release(self.record) };
+    }
+}
+
+/// A task as others may refer to it: its id, and its name while it lives.
+#[derive(Clone, Debug)]
+pub struct Task {
+    record: Option<NonNull<Record>>,
+    id: u64,
+    name: Option<Arc<str>>,
+    thread: bool,
+}
+
+// SAFETY: records are type-stable and shared; the id is checked at each use.
+unsafe impl Send for Task {}
+// SAFETY: as above.
+unsafe impl Sync for Task {}
+
+impl Task {
+    fn of(record: &Record) -> Task {
+        Task {
+            record: Some(NonNull::from(record)),
+            id: record.id(),
+            name: record.name(),
+            thread: record.has(THREAD),
+        }
+    }
+
+    /// The calling task. A thread that the kernel did not start gets an id when it first
+    /// asks, and the name that std knows.
+    pub fn current() -> Task {
+        if let Some(record) = Worker::current().and_then(Worker::current_record) {
+            return Task::of(record);
+        }
+        identity::current()
+    }
+
+    /// Never reused in this process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Says whether this is a thread.
+    pub fn is_thread(&self) -> bool {
+        self.thread
+    }
+
+    /// Says whether the task hasn't ended. A thread that the kernel did not start counts
+    /// as alive.
+    pub fn is_alive(&self) -> bool {
+        match self.record {
+            // SAFETY: type-stable.
+            Some(record) => record::snapshot(unsafe { record.as_ref() }, ptr::null())
+                .is_some_and(|snapshot| snapshot.id == self.id),
+            None => true,
+        }
+    }
+
+    /// The name: of now if the task is alive, else the one it had when this was made.
+    pub fn name(&self) -> Option<Arc<str>> {
+        if let Some(record) = self.record {
+            // SAFETY: type-stable.
+            let snapshot = record::snapshot(unsafe { record.as_ref() }, ptr::null());
+            if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.id == self.id) {
+                return snapshot.name;
+            }
+        }
+        self.name.clone()
+    }
+
+    /// Says whether the program's end doesn't wait for it.
+    pub fn is_daemon(&self) -> bool {
+        match self.record {
+            // SAFETY: type-stable.
+            Some(record) => record::snapshot(unsafe { record.as_ref() }, ptr::null())
+                .is_some_and(|snapshot| snapshot.id == self.id && snapshot.daemon),
+            None => false,
+        }
+    }
+
+    /// Changes the name of a living task; does nothing once it has ended.
+    pub fn set_name(&mut self, name: Option<Arc<str>>) {
+        if let Some(record) = self.record {
+            // SAFETY: type-stable.
+            unsafe { record.as_ref() }.rename(self.id, name.clone());
+        }
+        self.name = name;
+    }
+}
+
+/// Who plain threads are.
+pub(crate) mod identity {
+    use std::cell::Cell;
+    use std::ptr::{self, NonNull};
+
+    use super::Task;
+    use crate::record::{DAEMON, Record, take_ids};
+
+    thread_local! {
+        /// The record of a thread that the kernel started; null elsewhere.
+        static RECORD: Cell<*const Record> = const { Cell::new(ptr::null()) };
+        /// The id of a thread that it did not start; 0 until asked for.
+        static FOREIGN_ID: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Says which record the calling thread runs, for as long as `f` does.
+    pub(crate) fn with_record<R>(record: &Record, f: impl FnOnce() -> R) -> R {
+        RECORD.set(record);
+        let result = f();
+        RECORD.set(ptr::null());
+        result
+    }
+
+    fn record() -> Option<&'static Record> {
+        // SAFETY: set by `with_record` for as long as the record lives.
+        unsafe { RECORD.get().as_ref() }
+    }
+
+    /// The parent id and daemon flag that a task spawned here inherits.
+    pub(crate) fn inherited() -> (u64, bool) {
+        match record() {
+            Some(record) => (record.id(), record.has(DAEMON)),
+            None => (FOREIGN_ID.get(), false),
+        }
+    }
+
+    pub(super) fn current() -> Task {
+        if let Some(record) = record() {
+            return Task::of(record);
+        }
+        if FOREIGN_ID.get() == 0 {
+            FOREIGN_ID.set(take_ids(1));
+        }
+        let name = std::thread::current().name().map(Into::into);
+        Task {
+            record: None::<NonNull<Record>>,
+            id: FOREIGN_ID.get(),
+            name,
+            thread: true,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What a worker does when it has nothing to run: look around, steal, sleep, stop.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_deque::Steal;
+
+use super::{Counts, Fresh, Worker};
+
+/// A bit for each worker that sleeps.
+pub(crate) struct Sleepers(Box<[AtomicU64]>);
+
+impl Sleepers {
+    pub(crate) fn new(workers: usize) -> Sleepers {
+        Sleepers(
+            (0..workers.div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+        )
+    }
+
+    fn set(&self, index: usize) {
+        self.0[index / 64].fetch_or(1 << (index % 64), Ordering::SeqCst);
+    }
+
+    fn clear(&self, index: usize) {
+        self.0[index / 64].fetch_and(!(1 << (index % 64)), Ordering::SeqCst);
+    }
+
+    /// Takes one sleeper's bit away and gives its index.
+    pub(crate) fn take_one(&self) -> Option<usize> {
+        for (place, word) in self.0.iter().enumerate() {
+            let mut seen = word.load(Ordering::SeqCst);
+            while seen != 0 {
+                let bit = seen.trailing_zeros();
+                let without = seen & !(1 << bit);
+                match word.compare_exchange(seen, without, Ordering::SeqCst, Ordering::SeqCst) {
+                    Ok(_) => return Some(place * 64 + bit as usize),
+                    Err(now) => seen = now,
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Worker {
+    /// Looks for work elsewhere, then sleeps until there is some; false when the runtime
+    /// stops and nothing holds this worker.
+    pub(super) fn idle(&self) -> bool {
+        self.keep_house();
+        if self.has_work() || self.find_fresh() {
+            return true;
+        }
+        self.hosts.trim();
+        self.shared.note_idle();
+        if self.shared.is_stopping() {
+            return false;
+        }
+        let me = self.me();
+        me.asleep.store(true, Ordering::SeqCst);
+        self.shared.sleepers.set(self.index);
+        // The last look, after saying that we sleep.
+        let nothing = me.inbox.is_empty()
+            && !me.has_letters.load(Ordering::SeqCst)
+            && !self.shared.is_stopping()
+            && !self.find_fresh();
+        if nothing {
+            self.driver.poll(self, self.until_timer());
+        }
+        self.shared.sleepers.clear(self.index);
+        me.asleep.store(false, Ordering::SeqCst);
+        self.receive();
+        self.fire_timers();
+        true
+    }
+
+    fn has_work(&self) -> bool {
+        !self.next.get().is_null()
+            || self.run.len() != 0
+            || !self.fresh.is_empty()
+            || self.fresh_local.len() != 0
+    }
+
+    /// Gets unstarted tasks from where others put them or have them.
+    fn find_fresh(&self) -> bool {
+        self.take_placed() || self.steal()
+    }
+
+    /// Moves what was placed here, or injected from outside, to our own queue.
+    pub(super) fn take_placed(&self) -> bool {
+        take(|| self.me().placed.steal_batch(&self.fresh))
+            || take(|| self.shared.injector.steal_batch(&self.fresh))
+    }
+
+    fn steal(&self) -> bool {
+        let workers = &self.shared.workers;
+        if workers.len() == 1 {
+            return false;
+        }
+        let start = self.shared.choices.below(workers.len());
+        for offset in 0..workers.len() {
+            let victim = (start + offset) % workers.len();
+            if victim == self.index {
+                continue;
+            }
+            let victim = &workers[victim];
+            if take(|| victim.stealer.steal_batch(&self.fresh))
+                || take(|| victim.placed.steal_batch(&self.fresh))
+            {
+                Counts::add(&self.me().counts.stolen);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Gives every unstarted task that this worker can get at to `receive`: at the end.
+    pub(crate) fn take_all(&self, receive: &mut dyn FnMut(Fresh)) {
+        loop {
+            while let Some(task) = self.pop_fresh() {
+                receive(Fresh(task));
+            }
+            if !self.take_placed() {
+                return;
+            }
+        }
+    }
+}
+
+fn take(mut attempt: impl FnMut() -> Steal<()>) -> bool {
+    loop {
+        match attempt() {
+            Steal::Success(()) => return true,
+            Steal::Empty => return false,
+            Steal::Retry => {}
+        }
+    }
+}

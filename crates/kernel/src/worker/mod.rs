@@ -1,0 +1,615 @@
+//! A worker: one thread that runs coroutines, keeps their timers and drives their I/O.
+//!
+//! # What a worker has
+//!
+//! | queue | holds | filled by | emptied by |
+//! |---|---|---|---|
+//! | `next` | one coroutine woken just now | this worker | this worker |
+//! | `run` | started coroutines | this worker | this worker |
+//! | `fresh` | unstarted closures | this worker | this worker, thieves |
+//! | `fresh_local` | unstarted closures that are not `Send`, or all if there is one worker | this worker | this worker |
+//! | `inbox` | started coroutines woken by others | anybody | this worker |
+//! | `placed` | unstarted closures placed here by others | other workers | all workers |
+//!
+//! A started coroutine is only ever in its home worker's queues: it never changes threads.
+//!
+//! # Order
+//!
+//! A woken coroutine runs next, but not more than [`NEXT_STREAK_MAX`] such in a row. Then
+//! started and fresh work take turns of [`TURN`] each. Every [`HOUSEKEEPING`] resumes, and
+//! before idling, the worker looks at its inbox, its timers and its driver.
+//!
+//! # Sleeping
+//!
+//! `asleep` is the protocol between a worker that is about to block and whoever has
+//! something for it:
+//!
+//! ```text
+//!   worker:  asleep = true (SeqCst); look at every queue once more; block in the driver
+//!   others:  push (SeqCst read-modify-write, or a store and a fence); asleep.swap(false)?
+//!            signal the driver
+//! ```
+//!
+//! In the single order of the four, either the worker's look finds the push or the pusher
+//! finds `asleep` set. A signal costs a system call only if the target sleeps.
+
+mod idle;
+mod queue;
+
+pub(crate) use idle::Sleepers;
+pub(crate) use queue::{Inbox, RunQueue};
+
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomPinned;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex};
+
+use crossbeam_deque::{Injector, Stealer};
+
+use crate::clock;
+use crate::driver::{Driver, IoWait, Letter};
+use crate::host::{Host, HostPool};
+use crate::record::{self, Magazine, Record};
+use crate::runtime::Shared;
+use crate::timer::{TimerNode, Wheel};
+use crate::wait::{Reason, Wait};
+
+/// How many coroutines woken just now may run before the others have their turn.
+const NEXT_STREAK_MAX: u32 = 16;
+/// How many started (fresh) tasks run before fresh (started) ones have their turn.
+const TURN: u32 = 16;
+/// Resumes between two looks at inbox, timers and driver.
+const HOUSEKEEPING: u32 = 64;
+/// Operations that a coroutine may do without waiting before it gives way.
+const BUDGET: u32 = 128;
+
+/// A record on its way to a worker that starts it.
+pub(crate) struct Fresh(pub(crate) NonNull<Record>);
+
+// SAFETY: an unstarted record that isn't LOCAL holds a closure that is `Send`; LOCAL ones
+// never enter a queue of `Fresh` that others see.
+unsafe impl Send for Fresh {}
+
+/// What others see of a worker.
+pub(crate) struct WorkerShared {
+    pub(crate) inbox: Inbox,
+    pub(crate) placed: Injector<Fresh>,
+    pub(crate) stealer: Stealer<Fresh>,
+    pub(crate) asleep: AtomicBool,
+    pub(crate) signal: crate::driver::Signal,
+    /// Letters for the driver: what must be done on this worker's thread.
+    pub(crate) letters: Mutex<Vec<Letter>>,
+    pub(crate) has_letters: AtomicBool,
+    pub(crate) counts: Counts,
+}
+
+/// Counters with one writer, the worker.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) spawned: AtomicU64,
+    pub(crate) started: AtomicU64,
+    pub(crate) completed: AtomicU64,
+    pub(crate) resumed: AtomicU64,
+    pub(crate) stolen: AtomicU64,
+}
+
+impl Counts {
+    #[inline]
+    fn add(counter: &AtomicU64) {
+        // One writer: no read-modify-write is needed.
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+impl WorkerShared {
+    /// Wakes the worker if it sleeps. The caller has pushed something before.
+    pub(crate) fn rouse(&self) {
+        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
+            self.signal.send();
+        }
+    }
+
+    /// Sends a letter to the worker's driver.
+    pub(crate) fn post(&self, letter: Letter) {
+        self.letters
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(letter);
+        self.has_letters.store(true, Ordering::SeqCst);
+        self.rouse();
+    }
+
+    /// How many coroutines live on their stacks here; a hint.
+    pub(crate) fn live_started(&self) -> u64 {
+        let completed = self.counts.completed.load(Ordering::Relaxed);
+        self.counts
+            .started
+            .load(Ordering::Relaxed)
+            .saturating_sub(completed)
+    }
+}
+
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    me: NonNull<WorkerShared>,
+    current: Cell<*const Record>,
+    next: Cell<*const Record>,
+    next_streak: Cell<u32>,
+    run: RunQueue,
+    fresh: crossbeam_deque::Worker<Fresh>,
+    fresh_local: RunQueue,
+    turn: Cell<u32>,
+    ticks: Cell<u32>,
+    budget: Cell<u32>,
+    alone: bool,
+    pub(crate) driver: Driver,
+    wheel: UnsafeCell<Wheel>,
+    hosts: HostPool,
+    magazine: Magazine,
+    ids: Cell<(u64, u64)>,
+    /// Clock nanoseconds of the last housekeeping.
+    pub(crate) now: Cell<u64>,
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        index: usize,
+        fresh: crossbeam_deque::Worker<Fresh>,
+        driver: Driver,
+        hosts: HostPool,
+    ) -> Worker {
+        let me = NonNull::from(&shared.workers[index]);
+        let alone = shared.workers.len() == 1;
+        let now = clock::now_ns();
+        Worker {
+            shared,
+            index,
+            me,
+            current: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            next_streak: Cell::new(0),
+            run: RunQueue::new(),
+            fresh,
+            fresh_local: RunQueue::new(),
+            turn: Cell::new(0),
+            ticks: Cell::new(0),
+            budget: Cell::new(BUDGET),
+            alone,
+            driver,
+            wheel: UnsafeCell::new(Wheel::new(now)),
+            hosts,
+            magazine: Magazine::default(),
+            ids: Cell::new((0, 0)),
+            now: Cell::new(now),
+        }
+    }
+
+    /// The calling thread's worker.
+    #[inline]
+    pub(crate) fn current() -> Option<&'static Worker> {
+        // SAFETY: set by `enter` for as long as the worker lives on this thread; a
+        // coroutine that sees it never runs elsewhere.
+        unsafe { CURRENT.get().as_ref() }
+    }
+
+    #[cfg(ropewalk_thread_switch)]
+    pub(crate) fn current_ptr() -> *const Worker {
+        CURRENT.get()
+    }
+
+    #[cfg(ropewalk_thread_switch)]
+    pub(crate) fn set_current(worker: *const Worker) {
+        CURRENT.set(worker);
+    }
+
+    #[inline]
+    pub(crate) fn me(&self) -> &WorkerShared {
+        // SAFETY: lies in `shared`, which this worker holds.
+        unsafe { self.me.as_ref() }
+    }
+
+    /// The coroutine that runs on this worker, if one does.
+    #[inline]
+    pub(crate) fn current_record(&self) -> Option<&'static Record> {
+        // SAFETY: alive while it runs; and type-stable.
+        unsafe { self.current.get().as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn magazine(&self) -> &Magazine {
+        &self.magazine
+    }
+
+    pub(crate) fn hosts(&self) -> &HostPool {
+        &self.hosts
+    }
+
+    #[inline]
+    pub(crate) fn take_id(&self) -> u64 {
+        const BLOCK: u64 = 1024;
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            next = record::take_ids(BLOCK);
+            end = next + BLOCK;
+        }
+        self.ids.set((next + 1, end));
+        next
+    }
+
+    // --- Spawning -------------------------------------------------------------------
+
+    /// Queues an unstarted task.
+    #[inline]
+    pub(crate) fn spawn(&self, task: NonNull<Record>) {
+        // SAFETY: just prepared.
+        let record = unsafe { task.as_ref() };
+        record
+            .runtime
+            .store(Arc::as_ptr(&self.shared).cast_mut(), Ordering::Relaxed);
+        record.born_ns.store(self.now.get(), Ordering::Relaxed);
+        Counts::add(&self.me().counts.spawned);
+        // Without others to steal it, a fresh task needs no deque.
+        if self.alone || record.has(record::LOCAL) {
+            self.fresh_local.push(task);
+        } else {
+            self.spawn_among(task);
+        }
+    }
+
+    fn spawn_among(&self, task: NonNull<Record>) {
+        if let Some(other) = self.shared.lighter_than(self.index) {
+            let other = &self.shared.workers[other];
+            other.placed.push(Fresh(task));
+            fence(Ordering::SeqCst);
+            other.rouse();
+            return;
+        }
+        self.fresh.push(Fresh(task));
+        fence(Ordering::SeqCst);
+        self.shared.rouse_one();
+    }
+
+    /// Takes an unstarted task that this worker may start.
+    #[inline]
+    fn pop_fresh(&self) -> Option<NonNull<Record>> {
+        self.fresh_local
+            .pop()
+            .or_else(|| self.fresh.pop().map(|Fresh(task)| task))
+    }
+
+    /// Offers a host whose task has ended the next one to run on the same stack: a fresh
+    /// one, when its turn it is.
+    #[inline]
+    pub(crate) fn offer_fresh(&self, stack_bytes: usize) -> Option<NonNull<Record>> {
+        let ticks = self.ticks.get();
+        let turn = self.turn.get();
+        let started_waiting = !self.next.get().is_null() || self.run.len() != 0;
+        if (started_waiting && turn < TURN) || ticks.wrapping_add(1).is_multiple_of(HOUSEKEEPING) {
+            return None;
+        }
+        let task = self.pop_fresh()?;
+        // SAFETY: a queued record is alive.
+        let asked = unsafe { task.as_ref() }.stack_bytes.get();
+        if !self.hosts.suits(stack_bytes, asked) {
+            // Rare: a size of its own. Start it from the loop, before any other.
+            self.fresh_local.push(task);
+            return None;
+        }
+        self.ticks.set(ticks.wrapping_add(1));
+        let turn = turn.max(TURN) + 1;
+        self.turn.set(if turn == 2 * TURN { 0 } else { turn });
+        Some(task)
+    }
+
+    /// Marks a task as started here, on `host`, and as the one that runs.
+    #[inline]
+    pub(crate) fn begin(&self, task: NonNull<Record>, host: &Host) {
+        // SAFETY: taken from a queue, so alive and ours.
+        let record = unsafe { task.as_ref() };
+        record.host.set(ptr::from_ref(host).cast_mut());
+        record.home.store(self.me.as_ptr(), Ordering::Relaxed);
+        record.started.store(true, Ordering::Relaxed);
+        Counts::add(&self.me().counts.started);
+        self.budget.set(BUDGET);
+        self.current.set(record);
+    }
+
+    /// Marks the running task as ended: from here on its stack's code is the kernel's own.
+    #[inline]
+    pub(crate) fn note_completed(&self) {
+        self.current.set(ptr::null());
+        Counts::add(&self.me().counts.completed);
+    }
+
+    // --- Running --------------------------------------------------------------------
+
+    /// Runs until the runtime stops.
+    pub(crate) fn run(&self) {
+        CURRENT.set(self);
+        loop {
+            let ticks = self.ticks.get().wrapping_add(1);
+            self.ticks.set(ticks);
+            if ticks.is_multiple_of(HOUSEKEEPING) {
+                self.keep_house();
+            }
+            if let Some(task) = self.choose() {
+                self.resume(task);
+            } else if !self.idle() {
+                break;
+            }
+        }
+    }
+
+    /// Undoes `run`, once nothing of this worker's is left on a stack.
+    pub(crate) fn leave(&self) {
+        self.hosts.clear();
+        CURRENT.set(ptr::null());
+    }
+
+    /// The task to run now.
+    #[inline]
+    fn choose(&self) -> Option<NonNull<Record>> {
+        if let Some(next) = NonNull::new(self.next.get().cast_mut()) {
+            self.next.set(ptr::null());
+            let streak = self.next_streak.get();
+            if streak < NEXT_STREAK_MAX {
+                self.next_streak.set(streak + 1);
+                return Some(next);
+            }
+            self.run.push(next);
+        }
+        self.next_streak.set(0);
+        let turn = self.turn.get();
+        if turn < TURN {
+            if let Some(task) = self.run.pop() {
+                self.turn.set(turn + 1);
+                return Some(task);
+            }
+            self.turn.set(TURN);
+        }
+        if let Some(task) = self.pop_fresh() {
+            let turn = self.turn.get() + 1;
+            self.turn.set(if turn == 2 * TURN { 0 } else { turn });
+            return Some(task);
+        }
+        self.turn.set(0);
+        self.run.pop()
+    }
+
+    #[inline]
+    fn resume(&self, task: NonNull<Record>) {
+        // SAFETY: a runnable record is alive.
+        let record = unsafe { task.as_ref() };
+        let mut host = NonNull::new(record.host.get());
+        if host.is_none() {
+            host = self.host_for(task);
+        }
+        let Some(host) = host else { return };
+        self.budget.set(BUDGET);
+        self.current.set(record);
+        Counts::add(&self.me().counts.resumed);
+        // SAFETY: our host, from the worker's loop.
+        unsafe { host.as_ref().resume() };
+        self.current.set(ptr::null());
+    }
+
+    /// Gives a fresh task its host; with no memory for one it goes back to the queue, or,
+    /// if nothing that runs could ever free a stack, the process ends with the reason.
+    fn host_for(&self, task: NonNull<Record>) -> Option<NonNull<Host>> {
+        // SAFETY: a queued record is alive.
+        let record = unsafe { task.as_ref() };
+        match self.hosts.take(record.stack_bytes.get()) {
+            Ok(host) => {
+                // SAFETY: from the pool, so alive and ours.
+                let this = unsafe { host.as_ref() };
+                this.assign(task);
+                self.begin(task, this);
+                Some(host)
+            }
+            Err(error) => {
+                self.without_stack(task, &error);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn without_stack(&self, task: NonNull<Record>, error: &std::io::Error) {
+        self.shared.report_no_stack(error);
+        // It waits for a stack to be freed, behind everything that may free one. With
+        // nothing else alive here the wait would be for ever, but memory may come back
+        // from outside: look again after a pause.
+        self.fresh_local.push(task);
+        if self.run.len() == 0 && self.next.get().is_null() {
+            let pause_ns = 1_000_000;
+            self.driver.poll(self, Some(pause_ns));
+            self.keep_house();
+        }
+    }
+
+    /// Looks at inbox, letters, timers and driver.
+    fn keep_house(&self) {
+        self.receive();
+        self.driver.poll(self, Some(0));
+        self.fire_timers();
+        self.hosts.trim();
+        if self.run.len() == 0 || self.ticks.get().is_multiple_of(HOUSEKEEPING * 4) {
+            self.take_placed();
+        }
+    }
+
+    /// Takes what others made runnable.
+    fn receive(&self) {
+        let me = self.me();
+        me.inbox.drain(|record| self.run.push(record));
+        if me.has_letters.load(Ordering::Relaxed) {
+            me.has_letters.store(false, Ordering::SeqCst);
+            let letters = std::mem::take(
+                &mut *me
+                    .letters
+                    .lock()
+                    .unwrap_or_else(|poisoned| poisoned.into_inner()),
+            );
+            for letter in letters {
+                self.driver.open(letter);
+            }
+        }
+    }
+
+    fn fire_timers(&self) {
+        let now = clock::now_ns();
+        self.now.set(now);
+        // SAFETY: one worker; `expire` doesn't touch the wheel.
+        while let Some(node) = unsafe { (*self.wheel.get()).pop_expired(now) } {
+            let alarm = node.cast::<Alarm>();
+            // SAFETY: every node in the wheel is an alarm's first field, and armed alarms
+            // are alive.
+            let expired = match unsafe { alarm.as_ref() }.target {
+                // SAFETY: an armed alarm's target lives in the same frame.
+                Target::Wait(wait) => unsafe { wait.as_ref().expire() },
+                // SAFETY: as above.
+                Target::Io(io) => unsafe { io.as_ref().expire() },
+            };
+            if let Some(record) = expired {
+                self.run.push(record);
+            }
+        }
+    }
+
+    /// Nanoseconds until the next timer; `None` without one.
+    fn until_timer(&self) -> Option<u64> {
+        // SAFETY: one worker, a short look.
+        let next = unsafe { (*self.wheel.get()).next_deadline_ns() }?;
+        Some(next.saturating_sub(clock::now_ns()))
+    }
+
+    // --- Waiting --------------------------------------------------------------------
+
+    /// Leaves the calling coroutine's stack until somebody makes the coroutine runnable.
+    #[inline]
+    pub(crate) fn park(&self, record: &Record, reason: Reason, object: usize) {
+        record.note(reason, object);
+        // SAFETY: a running coroutine has a host.
+        unsafe { (*record.host.get()).suspend() };
+        record.note(Reason::None, 0);
+    }
+
+    /// Makes a parked coroutine runnable on its home worker: next, or behind the others.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed its wait, and does this once.
+    #[inline]
+    pub(crate) unsafe fn unpark(task: NonNull<Record>, next: bool) {
+        // SAFETY: parked or about to be, so alive.
+        let home = unsafe { task.as_ref() }.home.load(Ordering::Relaxed);
+        match Worker::current() {
+            Some(worker) if ptr::eq(worker.me.as_ptr(), home) => {
+                if !next {
+                    worker.run.push(task);
+                } else if let Some(old) =
+                    NonNull::new(worker.next.replace(task.as_ptr()).cast_mut())
+                {
+                    worker.run.push(old);
+                }
+            }
+            _ => {
+                // SAFETY: a worker with a parked coroutine doesn't go away, nor does what
+                // others see of it.
+                let home = unsafe { &*home };
+                home.inbox.push(task);
+                home.rouse();
+            }
+        }
+    }
+
+    /// Makes a coroutine of this worker runnable, from its driver.
+    pub(crate) fn runnable(&self, task: NonNull<Record>) {
+        self.run.push(task);
+    }
+
+    /// Gives way to what else can run here.
+    #[inline]
+    pub(crate) fn yield_now(&self, record: &Record) {
+        self.run.push(NonNull::from(record));
+        self.park(record, Reason::Yielded, 0);
+    }
+
+    /// Counts an operation that succeeded without waiting; gives way when there were many.
+    #[inline]
+    pub(crate) fn spend(&self, record: &Record) {
+        let left = self.budget.get() - 1;
+        if left != 0 {
+            self.budget.set(left);
+        } else if crate::wait::may_wait() {
+            self.yield_now(record);
+        } else {
+            self.budget.set(BUDGET);
+        }
+    }
+
+    /// Sets an alarm.
+    ///
+    /// # Safety
+    ///
+    /// The alarm and its target stay where they are until [`disarm`](Self::disarm), by
+    /// this worker.
+    #[inline]
+    pub(crate) unsafe fn arm(&self, alarm: &Alarm, deadline_ns: u64) {
+        // SAFETY: the contract above; derived from the whole alarm.
+        unsafe { (*self.wheel.get()).insert(NonNull::from(alarm).cast(), deadline_ns) };
+    }
+
+    /// Unsets an alarm, if it has not gone off.
+    ///
+    /// # Safety
+    ///
+    /// It was armed by this worker.
+    #[inline]
+    pub(crate) unsafe fn disarm(&self, alarm: &Alarm) {
+        if alarm.node.is_linked() {
+            // SAFETY: linked in our wheel.
+            unsafe { (*self.wheel.get()).remove(NonNull::from(alarm).cast()) };
+        }
+    }
+}
+
+/// A place in the timers, with what is to happen.
+#[repr(C)]
+pub(crate) struct Alarm {
+    node: TimerNode,
+    target: Target,
+    pinned: PhantomPinned,
+}
+
+enum Target {
+    Wait(NonNull<Wait>),
+    Io(NonNull<IoWait>),
+}
+
+impl Alarm {
+    pub(crate) fn for_wait(wait: &Wait) -> Alarm {
+        let target = Target::Wait(NonNull::from(wait));
+        Alarm {
+            node: TimerNode::new(),
+            target,
+            pinned: PhantomPinned,
+        }
+    }
+
+    pub(crate) fn for_io(io: &IoWait) -> Alarm {
+        let target = Target::Io(NonNull::from(io));
+        Alarm {
+            node: TimerNode::new(),
+            target,
+            pinned: PhantomPinned,
+        }
+    }
+}

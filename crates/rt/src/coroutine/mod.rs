@@ -1,0 +1,121 @@
+//! Coroutines: like threads, but many.
+//!
+//! A coroutine starts on whichever worker is free, and then stays on that worker's thread
+//! to its end: it may keep what isn't `Send` across a wait, and `thread_local!`s stay put.
+//! It gives way only where it waits; see the crate's front page for the limits this brings.
+
+mod builder;
+mod scope;
+
+pub use builder::Builder;
+pub use scope::{Scope, ScopedJoinHandle, scope};
+
+pub use crate::join::{JoinError, JoinHandle};
+pub use crate::task::{Info, Task};
+pub use ropewalk_kernel::wait::{in_coroutine, no_wait};
+
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use ropewalk_kernel::runtime;
+use ropewalk_kernel::task::Options;
+use ropewalk_kernel::{clock, living_everywhere, wait};
+
+/// Spawns a coroutine and gives the handle to join it with.
+///
+/// On the caller's runtime; outside one, on the global runtime, which this starts if
+/// need be. The coroutine may run on any of the runtime's workers.
+///
+/// # Panics
+///
+/// If the global runtime must be started and can't be: see [`Builder::spawn`] for an error
+/// in its place.
+///
+/// # Examples
+///
+/// ```
+/// let handle = ropewalk_rt::coroutine::spawn(|| 6 * 7);
+/// assert_eq!(handle.join().unwrap(), 42);
+/// ```
+#[inline]
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: `'static`.
+    let handle =
+        unsafe { runtime::spawn_unchecked(Options::default(), None, Location::caller(), f) };
+    match handle {
+        Ok(handle) => JoinHandle(handle),
+        Err(error) => panic!("the global runtime can't be started: {error}"),
+    }
+}
+
+/// Spawns a coroutine on the caller's worker, for a closure that isn't `Send`.
+///
+/// # Panics
+///
+/// Outside a coroutine: there is no worker to stay on.
+#[track_caller]
+pub fn spawn_local<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    JoinHandle(runtime::spawn_local(
+        Options::default(),
+        Location::caller(),
+        f,
+    ))
+}
+
+/// Lets others run, then goes on. On a plain thread: `std::thread::yield_now`.
+///
+/// # Panics
+///
+/// Inside [`no_wait`].
+#[inline]
+pub fn yield_now() {
+    wait::yield_now();
+}
+
+/// Sleeps for at least `duration`; late by less than 0.1 ms plus what the worker is busy.
+///
+/// # Panics
+///
+/// Inside [`no_wait`].
+pub fn sleep(duration: Duration) {
+    wait::sleep_until(clock::deadline_after(duration));
+}
+
+/// Sleeps until `deadline`, as [`sleep`].
+///
+/// # Panics
+///
+/// Inside [`no_wait`].
+pub fn sleep_until(deadline: Instant) {
+    wait::sleep_until(clock::instant_to_ns(deadline));
+}
+
+/// The calling coroutine; on a plain thread, the thread.
+pub fn current() -> Task {
+    Task::current()
+}
+
+/// The coroutines of all runtimes that have not ended, oldest first.
+///
+/// A look at a moving thing: each was alive when it was looked at.
+pub fn list() -> Vec<Info> {
+    living_everywhere()
+        .into_iter()
+        .filter(|task| !task.thread)
+        .map(Info::new)
+        .collect()
+}
+
+/// The number of coroutines that have not ended; costs as much as [`list`].
+pub fn count() -> usize {
+    list().len()
+}

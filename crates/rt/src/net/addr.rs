@@ -1,0 +1,121 @@
+//! Names to addresses, without blocking a worker.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::vec;
+
+use ropewalk_kernel::blocking::unblock;
+
+/// What can be turned into socket addresses; mirrors [`std::net::ToSocketAddrs`], for the
+/// same types.
+///
+/// Names are looked up by the system (`getaddrinfo`), on a thread of the blocking pool if
+/// the caller is a coroutine. Addresses in numbers are not looked up at all.
+pub trait ToSocketAddrs {
+    /// Gives the addresses, in the system's order.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for text that is no `host:port`; else the look-up's failure.
+    fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>>;
+}
+
+/// Looks up the addresses of a host.
+///
+/// # Errors
+///
+/// As [`ToSocketAddrs::to_socket_addrs`].
+///
+/// # Examples
+///
+/// ```
+/// let mut addrs = ropewalk_rt::net::lookup_host(("127.0.0.1", 80))?;
+/// assert_eq!(addrs.next().unwrap().port(), 80);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn lookup_host<A: ToSocketAddrs>(host: A) -> io::Result<vec::IntoIter<SocketAddr>> {
+    host.to_socket_addrs()
+}
+
+fn one(addr: impl Into<SocketAddr>) -> io::Result<vec::IntoIter<SocketAddr>> {
+    Ok(vec![addr.into()].into_iter())
+}
+
+fn look_up(host: &str, port: u16) -> io::Result<vec::IntoIter<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return one((ip, port));
+    }
+    unblock(|| std::net::ToSocketAddrs::to_socket_addrs(&(host, port)))
+        .map_err(|error| io::Error::new(error.kind(), format!("looking up {host}: {error}")))
+}
+
+impl ToSocketAddrs for str {
+    fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
+        if let Ok(addr) = self.parse::<SocketAddr>() {
+            return one(addr);
+        }
+        let invalid = |what: &str| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{self:?} {what}: use host:port"),
+            )
+        };
+        let (host, port) = self
+            .rsplit_once(':')
+            .ok_or_else(|| invalid("has no port"))?;
+        let port = port
+            .parse()
+            .map_err(|_| invalid("has no port number from 0 to 65535"))?;
+        look_up(host, port)
+    }
+}
+
+impl ToSocketAddrs for String {
+    fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
+        self.as_str().to_socket_addrs()
+    }
+}
+
+impl ToSocketAddrs for (&str, u16) {
+    fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
+        look_up(self.0, self.1)
+    }
+}
+
+impl ToSocketAddrs for (String, u16) {
+    fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
+        look_up(&self.0, self.1)
+    }
+}
+
+impl ToSocketAddrs for &[SocketAddr] {
+    fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
+        let addrs: Vec<SocketAddr> = self.iter().copied().collect();
+        Ok(addrs.into_iter())
+    }
+}
+
+impl<A: ToSocketAddrs + ?Sized> ToSocketAddrs for &A {
+    fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
+        (**self).to_socket_addrs()
+    }
+}
+
+macro_rules! addresses {
+    ($($t:ty),+ $(,)?) => {$(
+        impl ToSocketAddrs for $t {
+            fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
+                one(*self)
+            }
+        }
+    )+};
+}
+
+addresses! {
+    SocketAddr,
+    SocketAddrV4,
+    SocketAddrV6,
+    (IpAddr, u16),
+    (Ipv4Addr, u16),
+    (Ipv6Addr, u16),
+}

@@ -1,0 +1,33 @@
+//! TCP, shaped like `std::net`: only the caller waits, be it a coroutine or a thread.
+//!
+//! Time-outs give [`TimedOut`](std::io::ErrorKind::TimedOut), where std's give
+//! `WouldBlock`. There is no `set_nonblocking`: spawn a coroutine instead.
+
+mod addr;
+mod listener;
+mod stream;
+
+pub use addr::{ToSocketAddrs, lookup_host};
+pub use listener::{Incoming, TcpListener};
+pub use stream::TcpStream;
+
+pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use std::io;
+
+/// Tries each address in turn; gives the first success, or the last error.
+fn each_addr<A: ToSocketAddrs, T>(
+    addr: A,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for addr in addr.to_socket_addrs()? {
+        match attempt(addr) {
+            Ok(value) => return Ok(value),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the name has no addresses")
+    }))
+}

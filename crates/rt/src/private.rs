@@ -1,0 +1,62 @@
+//! What the attribute macros expand to.
+
+use std::process::{ExitCode, Termination};
+use std::time::Duration;
+
+use crate::runtime::Runtime;
+
+/// The arguments of `#[ropewalk::main]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MainOptions {
+    /// The number of workers.
+    pub workers: Option<usize>,
+    /// Usable stack bytes of a coroutine.
+    pub stack_size: Option<usize>,
+}
+
+/// The arguments of `#[ropewalk::test]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TestOptions {
+    /// The number of workers.
+    pub workers: Option<usize>,
+    /// Usable stack bytes of a coroutine.
+    pub stack_size: Option<usize>,
+}
+
+fn build(workers: Option<usize>, stack_size: Option<usize>) -> std::io::Result<Runtime> {
+    let mut builder = Runtime::builder();
+    if let Some(workers) = workers {
+        builder = builder.workers(workers);
+    }
+    if let Some(bytes) = stack_size {
+        builder = builder.stack_size(bytes);
+    }
+    builder.build()
+}
+
+/// Runs a program's `main` as a coroutine, then waits for all tasks that aren't daemons.
+///
+/// What `main` returns is reported where it was made: it need not be `Send`.
+pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
+    let runtime = match build(options.workers, options.stack_size) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ropewalk: the runtime can't be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.run(|| body().report());
+    ropewalk_kernel::runtime::wait_for_others();
+    code
+}
+
+/// Runs a test as a coroutine on a runtime of its own, which must be empty at the end.
+pub fn test<T: Termination>(options: TestOptions, name: &'static str, body: fn() -> T) -> ExitCode {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let runtime = build(options.workers, options.stack_size).expect("a runtime for the test");
+    let code = runtime.run(|| body().report());
+    if let Err(left) = runtime.shutdown(PATIENCE) {
+        panic!("{name} left coroutines behind: {left}");
+    }
+    code
+}
