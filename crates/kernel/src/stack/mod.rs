@@ -55,7 +55,10 @@
 //!
 //! | stacks | guard | bytes each, VmRSS + VmPTE | time each, with its first page fault | mappings |
 //! |---|---|---|---|---|
-//! | FIGURES |
+//! | 30,000 | `mprotect` | 4,626 (and 2 mappings of some 200 bytes) | 3.7 µs | 60,038 |
+//! | 30,000 | marker | 4,626 | 2.4 µs | 40 |
+//! | 100,000 | marker | 4,625 | 2.2 µs | 40 |
+//! | 1,000,000 | marker | 4,625 | 3.1 µs | 40 |
 //!
 //! Of the bytes 4,096 are the page itself and 512 its share of a page table (2 MiB each, that
 //! is eight slots). A kernel that refuses markers (before 6.13; memory locked by `mlockall`)
