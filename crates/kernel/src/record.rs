@@ -43,7 +43,7 @@ use crate::wait::{Reason, WaitQueue};
 use crate::worker::WorkerShared;
 
 /// The bytes a closure or an outcome may have to lie inside the record.
-pub(crate) const PAYLOAD_BYTES: usize = 120;
+pub(crate) const PAYLOAD_BYTES: usize = 56;
 pub(crate) type Payload = [MaybeUninit<u64>; PAYLOAD_BYTES / 8];
 
 pub(crate) const DONE: u32 = 1;
@@ -98,7 +98,7 @@ pub(crate) struct Record {
     payload: UnsafeCell<Payload>,
 }
 
-const _: () = assert!(size_of::<Record>() == 256);
+const _: () = assert!(size_of::<Record>() == 192);
 
 // SAFETY: the `Cell`s and the payload belong, at each time, to one owner: the spawner
 // until the record is queued, then the queue, then the worker that runs it, then (the

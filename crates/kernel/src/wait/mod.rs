@@ -203,31 +203,36 @@ impl WaitQueue {
     #[inline]
     pub fn lock(&self) -> QueueGuard<'_> {
         let seen = self.state.load(Ordering::Relaxed) & !LOCKED;
-        if self
-            .state
-            .compare_exchange_weak(seen, seen | LOCKED, Ordering::SeqCst, Ordering::Relaxed)
-            .is_err()
-        {
-            self.lock_contended();
-        }
+        let head = match self.try_lock(seen) {
+            Ok(()) => seen,
+            Err(_) => self.lock_contended(),
+        };
         QueueGuard {
             queue: self,
-            not_send: PhantomData,
+            head: head as *const Node,
         }
     }
 
+    #[inline]
+    fn try_lock(&self, unlocked: usize) -> Result<(), usize> {
+        self.state
+            .compare_exchange_weak(
+                unlocked,
+                unlocked | LOCKED,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            )
+            .map(drop)
+    }
+
     #[cold]
-    fn lock_contended(&self) {
+    fn lock_contended(&self) -> usize {
         let mut spins = 0u32;
         loop {
             let seen = self.state.load(Ordering::Relaxed);
             if seen & LOCKED == 0 {
-                if self
-                    .state
-                    .compare_exchange_weak(seen, seen | LOCKED, Ordering::SeqCst, Ordering::Relaxed)
-                    .is_ok()
-                {
-                    return;
+                if self.try_lock(seen).is_ok() {
+                    return seen;
                 }
             } else if spins < 64 {
                 spins += 1;
@@ -313,39 +318,31 @@ impl WaitQueue {
 }
 
 /// The queue's lock, held.
+///
+/// It keeps the head meanwhile: reading the word back right after taking the lock would
+/// stall on the very store that took it.
 pub struct QueueGuard<'q> {
     queue: &'q WaitQueue,
-    not_send: PhantomData<*const ()>,
+    head: *const Node,
 }
 
 impl Drop for QueueGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let head = self.queue.state.load(Ordering::Relaxed) & !LOCKED;
-        self.queue.state.store(head, Ordering::Release);
+        self.queue
+            .state
+            .store(self.head as usize, Ordering::Release);
     }
 }
 
 impl<'q> QueueGuard<'q> {
-    #[inline]
-    fn head(&self) -> *const Node {
-        (self.queue.state.load(Ordering::Relaxed) & !LOCKED) as *const Node
-    }
-
-    #[inline]
-    fn set_head(&mut self, head: *const Node) {
-        self.queue
-            .state
-            .store(head as usize | LOCKED, Ordering::Relaxed);
-    }
-
     /// Says whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.head().is_null()
+        self.head.is_null()
     }
 
     fn len(&self) -> usize {
-        let head = self.head();
+        let head = self.head;
         let mut node = head;
         let mut len = 0;
         while !node.is_null() {
@@ -369,11 +366,11 @@ impl<'q> QueueGuard<'q> {
         debug_assert!(!node.linked.get());
         let this: *const Node = node;
         node.linked.set(true);
-        let head = self.head();
+        let head = self.head;
         if head.is_null() {
             node.next.set(this);
             node.prev.set(this);
-            self.set_head(this);
+            self.head = this;
         } else {
             // SAFETY: linked nodes are alive, and ours to change under the lock.
             unsafe {
@@ -398,7 +395,7 @@ impl<'q> QueueGuard<'q> {
         let next = node.next.get();
         node.linked.set(false);
         if ptr::eq(next, this) {
-            self.set_head(ptr::null());
+            self.head = ptr::null();
             return;
         }
         let prev = node.prev.get();
@@ -407,14 +404,14 @@ impl<'q> QueueGuard<'q> {
             (*prev).next.set(next);
             (*next).prev.set(prev);
         }
-        if ptr::eq(self.head(), this) {
-            self.set_head(next);
+        if ptr::eq(self.head, this) {
+            self.head = next;
         }
     }
 
     /// The token of the waiter that would be claimed next, if one waits.
     pub fn first_token(&self) -> Option<usize> {
-        let head = self.head();
+        let head = self.head;
         // SAFETY: a linked node is alive.
         (!head.is_null()).then(|| unsafe { (*head).token })
     }
@@ -425,7 +422,7 @@ impl<'q> QueueGuard<'q> {
     #[inline]
     pub fn claim_next(&mut self) -> Option<Claimed> {
         loop {
-            let head = NonNull::new(self.head().cast_mut())?;
+            let head = NonNull::new(self.head.cast_mut())?;
             // SAFETY: a linked node is alive and ours under the lock.
             let node = unsafe { head.as_ref() };
             // SAFETY: it is linked here.

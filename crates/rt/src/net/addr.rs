@@ -90,8 +90,7 @@ impl ToSocketAddrs for (String, u16) {
 
 impl ToSocketAddrs for &[SocketAddr] {
     fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
-        let addrs: Vec<SocketAddr> = self.iter().copied().collect();
-        Ok(addrs.into_iter())
+        Ok(Vec::from(*self).into_iter())
     }
 }
 
