@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -81,8 +81,8 @@ async fn answer(request: Request<Incoming>) -> Result<Reply, Infallible> {
                 .unwrap(),
         },
         "/chunks" => {
-            let frames = (0..100).map(|i| Ok(Frame::data(Bytes::from(format!("chunk {i}\n")))));
-            Response::new(BodyExt::boxed(StreamBody::new(Frames(frames))))
+            let chunks = (0..100).map(|i| Bytes::from(format!("chunk {i}\n")));
+            Response::new(Frames(chunks).boxed())
         }
         "/refuse" => Response::builder()
             .status(StatusCode::PAYLOAD_TOO_LARGE)
@@ -103,16 +103,17 @@ async fn answer(request: Request<Incoming>) -> Result<Reply, Infallible> {
     Ok(reply)
 }
 
-/// An iterator as a stream of frames that are all there.
+/// A body of frames that are all there.
 struct Frames<I>(I);
 
-impl<I: Iterator + Unpin> futures_core::Stream for Frames<I> {
-    type Item = I::Item;
-    fn poll_next(
+impl<I: Iterator<Item = Bytes> + Unpin> hyper::body::Body for Frames<I> {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<I::Item>> {
-        std::task::Poll::Ready(self.0.next())
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        std::task::Poll::Ready(self.0.next().map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
