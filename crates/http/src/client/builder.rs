@@ -16,6 +16,7 @@ pub struct ClientBuilder {
     settings: Settings,
     bounds: Bounds,
     connect_timeout: Option<Duration>,
+    #[cfg(feature = "tls")]
     roots: Vec<Vec<u8>>,
     /// The first mistake; `build` returns it.
     error: Option<Error>,
@@ -65,6 +66,7 @@ impl ClientBuilder {
                 connections_per_host_max: None,
             },
             connect_timeout: Some(Duration::from_secs(10)),
+            #[cfg(feature = "tls")]
             roots: Vec::new(),
             error: None,
         }

@@ -12,7 +12,7 @@ use super::error::{Cause, Error, Phase};
 use super::pool::Lease;
 use super::request::Request;
 use super::response::Response;
-use super::socket::Limits;
+use super::socket::TimeLimits;
 use super::target::{self, Origin};
 use super::{Client, redirect};
 
@@ -23,7 +23,7 @@ struct Call<'c> {
     url: Url,
     headers: HeaderMap,
     body: Body,
-    limits: Limits,
+    limits: TimeLimits,
     expect: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn run(client: &Client, request: Request) -> Result<Response, Error> 
         url: request.url,
         headers,
         body: request.body,
-        limits: Limits {
+        limits: TimeLimits {
             deadline,
             silence: settings.read_timeout,
         },

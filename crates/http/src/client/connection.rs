@@ -20,7 +20,7 @@ use url::Url;
 
 use super::body::{Body, Source};
 use super::error::{Cause, Error, Phase, cause_of};
-use super::socket::{Limits, Pending};
+use super::socket::{Pending, TimeLimits};
 use super::target::Origin;
 use super::transport::Transport;
 use crate::codec::body::Decoder;
@@ -114,12 +114,12 @@ impl Connection {
         self.transport.remote()
     }
 
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
+    pub(crate) fn set_limits(&mut self, limits: TimeLimits) {
         self.transport.set_limits(limits);
     }
 
     /// Tells, without waiting, whether the connection is alive and silent, as an idle one must be.
-    pub(crate) fn is_usable(&mut self, limits: Limits) -> bool {
+    pub(crate) fn is_usable(&mut self, limits: TimeLimits) -> bool {
         self.set_limits(limits);
         self.inbox.is_empty() && self.transport.pending() == Pending::Nothing
     }

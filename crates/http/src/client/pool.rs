@@ -18,7 +18,7 @@ use ropewalk_rt::sync::Mutex;
 use ropewalk_rt::time::{Duration, Instant};
 
 use super::error::{Cause, Error, Phase};
-use super::socket::Limits;
+use super::socket::TimeLimits;
 use super::target::Origin;
 
 /// The bounds of a pool.
@@ -83,7 +83,7 @@ impl<C> Pool<C> {
     pub(crate) fn lease(
         self: &Arc<Self>,
         origin: &Origin,
-        limits: Limits,
+        limits: TimeLimits,
     ) -> Result<Lease<C>, Error> {
         let lease = |connection| Lease {
             pool: Arc::clone(self),
@@ -305,12 +305,12 @@ mod tests {
         }
     }
 
-    fn soon() -> Limits {
-        Limits::default().no_later_than(Instant::now() + Duration::from_millis(20))
+    fn soon() -> TimeLimits {
+        TimeLimits::default().no_later_than(Instant::now() + Duration::from_millis(20))
     }
 
     fn put(pool: &Arc<Pool<u32>>, host: &str, connection: u32) {
-        let mut lease = pool.lease(&origin(host), Limits::default()).unwrap();
+        let mut lease = pool.lease(&origin(host), TimeLimits::default()).unwrap();
         lease.connection = Some(connection);
         lease.keep();
     }
@@ -318,15 +318,15 @@ mod tests {
     #[test]
     fn the_youngest_idle_connection_is_taken_first() {
         let pool = pool(bounds());
-        let mut a = pool.lease(&origin("a"), Limits::default()).unwrap();
-        let mut b = pool.lease(&origin("a"), Limits::default()).unwrap();
+        let mut a = pool.lease(&origin("a"), TimeLimits::default()).unwrap();
+        let mut b = pool.lease(&origin("a"), TimeLimits::default()).unwrap();
         assert!(a.connection.is_none() && b.connection.is_none());
         (a.connection, b.connection) = (Some(1), Some(2));
         a.keep();
         b.keep();
-        let taken = pool.lease(&origin("a"), Limits::default()).unwrap();
+        let taken = pool.lease(&origin("a"), TimeLimits::default()).unwrap();
         assert_eq!(taken.connection, Some(2));
-        let other = pool.lease(&origin("b"), Limits::default()).unwrap();
+        let other = pool.lease(&origin("b"), TimeLimits::default()).unwrap();
         assert_eq!(other.connection, None, "another origin");
     }
 
@@ -334,7 +334,7 @@ mod tests {
     fn idle_connections_are_bounded_per_host_and_in_all() {
         let pool = pool(bounds());
         let leases: Vec<_> = (0..5)
-            .map(|_| pool.lease(&origin("a"), Limits::default()).unwrap())
+            .map(|_| pool.lease(&origin("a"), TimeLimits::default()).unwrap())
             .collect();
         for (i, mut lease) in leases.into_iter().enumerate() {
             lease.connection = Some(i as u32);
@@ -344,7 +344,7 @@ mod tests {
         put(&pool, "b", 10);
         put(&pool, "c", 11);
         assert_eq!(pool.counts(), (3, 3), "the oldest went");
-        let a = pool.lease(&origin("a"), Limits::default()).unwrap();
+        let a = pool.lease(&origin("a"), TimeLimits::default()).unwrap();
         assert_eq!(a.connection, Some(1));
     }
 
@@ -356,7 +356,7 @@ mod tests {
         });
         put(&pool, "a", 1);
         assert_eq!(pool.counts(), (0, 0));
-        drop(pool.lease(&origin("b"), Limits::default()).unwrap());
+        drop(pool.lease(&origin("b"), TimeLimits::default()).unwrap());
         assert_eq!(pool.counts(), (0, 0));
     }
 
@@ -366,7 +366,7 @@ mod tests {
             connections_per_host_max: Some(1),
             ..bounds()
         });
-        let mut first = pool.lease(&origin("a"), Limits::default()).unwrap();
+        let mut first = pool.lease(&origin("a"), TimeLimits::default()).unwrap();
         first.connection = Some(7);
         let refused = pool.lease(&origin("a"), soon()).err().unwrap();
         assert!(refused.is_timeout() && refused.is_connect(), "{refused}");
@@ -377,7 +377,7 @@ mod tests {
         drop(pool.lease(&origin("b"), soon()).unwrap());
 
         std::thread::scope(|s| {
-            let waiting = s.spawn(|| pool.lease(&origin("a"), Limits::default()).unwrap());
+            let waiting = s.spawn(|| pool.lease(&origin("a"), TimeLimits::default()).unwrap());
             while pool.state.lock().hosts[&origin("a")].waiting.is_empty() {
                 std::thread::yield_now();
             }
@@ -385,7 +385,7 @@ mod tests {
             let second = waiting.join().unwrap();
             assert_eq!(second.connection, Some(7));
 
-            let waiting = s.spawn(|| pool.lease(&origin("a"), Limits::default()).unwrap());
+            let waiting = s.spawn(|| pool.lease(&origin("a"), TimeLimits::default()).unwrap());
             while pool.state.lock().hosts[&origin("a")].waiting.is_empty() {
                 std::thread::yield_now();
             }

@@ -180,11 +180,12 @@ impl Response {
     /// Reads what is left if that is little and quick, so that the connection can be used again;
     /// closes it otherwise.
     pub(crate) fn discard(mut self) {
-        if !self.body.keeps_alive {
-            return;
-        }
-        if let Some(connection) = self.body.connection() {
-            connection.set_deadline_no_later_than(Instant::now() + DISCARD_TIME);
+        let keeps_alive = self.body.keeps_alive;
+        match self.body.connection() {
+            Some(connection) if keeps_alive => {
+                connection.set_deadline_no_later_than(Instant::now() + DISCARD_TIME);
+            }
+            _ => return,
         }
         let mut piece = vec![0; DISCARD_BYTES_MAX];
         let mut read = 0;
@@ -240,7 +241,11 @@ impl Incoming {
     }
 
     fn read_open(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        let connection = self.lease.as_mut().and_then(|lease| lease.connection.as_mut());
+        // Not `self.connection()`: that would borrow the decoder too.
+        let connection = self
+            .lease
+            .as_mut()
+            .and_then(|lease| lease.connection.as_mut());
         let Some(connection) = connection else {
             let message = "reading the body failed before";
             return Err(Error::new(Cause::Closed, Phase::Body, message));

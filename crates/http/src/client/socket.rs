@@ -14,7 +14,7 @@ use socket2::SockRef;
 
 /// The time limits of a call: a point in time for all of it, and the longest silence in between.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limits {
+pub(crate) struct TimeLimits {
     /// When the whole call must be over.
     pub(crate) deadline: Option<Instant>,
     /// How long one read or write may bring nothing.
@@ -47,7 +47,7 @@ impl From<Elapsed> for io::Error {
     }
 }
 
-impl Limits {
+impl TimeLimits {
     /// Returns the time left until the deadline, `None` without one.
     pub(crate) fn left(&self) -> Result<Option<Duration>, Elapsed> {
         let Some(deadline) = self.deadline else {
@@ -60,8 +60,8 @@ impl Limits {
     }
 
     /// Returns these limits with the deadline moved forward to `by`, should it be later.
-    pub(crate) fn no_later_than(self, by: Instant) -> Limits {
-        Limits {
+    pub(crate) fn no_later_than(self, by: Instant) -> TimeLimits {
+        TimeLimits {
             deadline: Some(self.deadline.map_or(by, |d| d.min(by))),
             ..self
         }
@@ -94,7 +94,7 @@ pub(crate) enum Pending {
 pub(crate) struct Socket {
     tcp: TcpStream,
     remote: SocketAddr,
-    limits: Limits,
+    limits: TimeLimits,
     /// The timeouts the stream has now, so that an unchanged one is not stored again.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
@@ -107,7 +107,7 @@ impl Socket {
         Ok(Socket {
             tcp,
             remote,
-            limits: Limits::default(),
+            limits: TimeLimits::default(),
             read_timeout: None,
             write_timeout: None,
         })
@@ -117,11 +117,11 @@ impl Socket {
         self.remote
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> TimeLimits {
         self.limits
     }
 
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
+    pub(crate) fn set_limits(&mut self, limits: TimeLimits) {
         self.limits = limits;
     }
 

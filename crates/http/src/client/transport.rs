@@ -9,7 +9,7 @@ use ropewalk_rt::time::{Duration, Instant};
 use ropewalk_rt::{channel, coroutine, net};
 
 use super::error::{Cause, Error, Phase, cause_of, remedy};
-use super::socket::{Limits, Pending, Socket};
+use super::socket::{Pending, Socket, TimeLimits};
 use super::target::Origin;
 #[cfg(feature = "tls")]
 use super::tls::{self, TlsStream};
@@ -44,7 +44,7 @@ impl Connector {
     }
 
     /// Connects to `origin`, trying all its addresses in turn, and shakes hands if it is https.
-    pub(crate) fn connect(&self, origin: &Origin, call: Limits) -> Result<Transport, Error> {
+    pub(crate) fn connect(&self, origin: &Origin, call: TimeLimits) -> Result<Transport, Error> {
         let limits = match self.timeout {
             // The sum overflows only for timeouts that mean "never".
             Some(timeout) => match Instant::now().checked_add(timeout) {
@@ -67,7 +67,7 @@ impl Connector {
 }
 
 /// Finds the addresses of the origin's host, in the order the name service gives them.
-fn resolve(origin: &Origin, limits: Limits) -> Result<Vec<SocketAddr>, Error> {
+fn resolve(origin: &Origin, limits: TimeLimits) -> Result<Vec<SocketAddr>, Error> {
     if let Some(ip) = origin.ip() {
         return Ok(vec![SocketAddr::new(ip, origin.port)]);
     }
@@ -113,7 +113,11 @@ fn lookup(origin: &Origin) -> io::Result<Vec<SocketAddr>> {
 
 /// Tries one address after the other. Each gets an equal share of the time that is left, so that a
 /// first one that swallows packets doesn't use it all up.
-fn connect_any(origin: &Origin, addresses: &[SocketAddr], limits: Limits) -> Result<Socket, Error> {
+fn connect_any(
+    origin: &Origin,
+    addresses: &[SocketAddr],
+    limits: TimeLimits,
+) -> Result<Socket, Error> {
     let mut failures = Vec::new();
     for (tried, &address) in addresses.iter().enumerate() {
         let left = match limits.left() {
@@ -189,12 +193,12 @@ impl Transport {
         self.socket().remote()
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> TimeLimits {
         self.socket().limits()
     }
 
     /// Sets the limits of all further reads and writes.
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
+    pub(crate) fn set_limits(&mut self, limits: TimeLimits) {
         self.socket_mut().set_limits(limits);
     }
 

@@ -79,7 +79,7 @@ fn answers_in_single_bytes_are_understood() {
 #[test]
 fn large_bodies_come_through_whole() {
     each_way(|| {
-        let body: Vec<u8> = (0..3_000_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+        let body: Vec<u8> = (0..3_000_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
         let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         let mut bytes = std::mem::take(&mut answer).into_bytes();
         bytes.extend(&body);

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// Runs a test from a plain thread and inside runtimes of one and of two workers.
 pub fn each_way(test: impl Fn() + Send + Sync) {
@@ -19,6 +20,8 @@ pub fn each_way(test: impl Fn() + Send + Sync) {
             .build()
             .unwrap();
         runtime.run(&test);
+        // Nothing may be left behind: neither a lookup nor a call that nobody waits for.
+        runtime.shutdown(Duration::from_secs(60)).unwrap();
     }
 }
 
