@@ -1,12 +1,13 @@
 //! What the stacks ask of the operating system: address space, guards, memory back.
 //!
-//! Calls that may fail go through the replaceable table of [`crate::sys`]; `munmap` and
-//! `mincore`, which only ever see ranges this room has mapped, are called directly.
+//! Calls that may fail go through the replaceable table of [`crate::sys`]. Called directly
+//! are `munmap` and `mincore`, which only ever see ranges mapped here, and
+//! `process_madvise`, whose failure costs nothing but time.
 
 use std::ffi::c_int;
 use std::io;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::sys;
 
@@ -109,7 +110,7 @@ pub(super) unsafe fn guard_by_protection(start: NonNull<u8>, bytes: usize) -> io
     unsafe { (sys::table().mprotect)(start.as_ptr(), bytes, libc::PROT_NONE) }
 }
 
-/// Gives the memory under a range back; it reads as zeroes afterwards.
+/// Gives the memory under a range back; it reads as zeroes afterwards. Guards stay.
 ///
 /// Where the kernel refuses (memory locked by `mlockall`) the memory stays, and so do
 /// its contents.
@@ -120,6 +121,78 @@ pub(super) unsafe fn guard_by_protection(start: NonNull<u8>, bytes: usize) -> io
 pub(super) unsafe fn discard(start: NonNull<u8>, bytes: usize) {
     // SAFETY: by the contract above.
     let _ = unsafe { (sys::table().madvise)(start.as_ptr(), bytes, libc::MADV_DONTNEED) };
+}
+
+/// The most ranges that [`discard_all`] takes.
+pub(super) const DISCARDS_MAX: usize = 32;
+
+/// Does [`discard`] for up to [`DISCARDS_MAX`] ranges of `bytes` each.
+///
+/// One call of `process_madvise` where the kernel allows it for the calling process (since
+/// Linux 6.13, and without a descriptor since 6.14): for ranges with a page of memory each,
+/// 0.3 µs a range against 1.5 µs, as the translation caches are flushed once.
+///
+/// # Safety
+///
+/// As [`discard`], for each range.
+pub(super) unsafe fn discard_all(starts: impl ExactSizeIterator<Item = NonNull<u8>>, bytes: usize) {
+    const EMPTY: libc::iovec = libc::iovec {
+        iov_base: ptr::null_mut(),
+        iov_len: 0,
+    };
+    let mut ranges = [EMPTY; DISCARDS_MAX];
+    let ranges = &mut ranges[..starts.len()];
+    for (range, start) in ranges.iter_mut().zip(starts) {
+        *range = libc::iovec {
+            iov_base: start.as_ptr().cast(),
+            iov_len: bytes,
+        };
+    }
+    // SAFETY: by the contract above.
+    if unsafe { discard_at_once(ranges) } {
+        return;
+    }
+    for range in ranges {
+        if let Some(start) = NonNull::new(range.iov_base.cast()) {
+            // SAFETY: by the contract above; doing it again harms none.
+            unsafe { discard(start, bytes) };
+        }
+    }
+}
+
+/// Says whether it did all of it.
+///
+/// # Safety
+///
+/// As [`discard`], for each range.
+unsafe fn discard_at_once(ranges: &[libc::iovec]) -> bool {
+    /// Stands for the calling process where a descriptor of one is asked for.
+    const PIDFD_SELF: c_int = -10_000;
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+
+    let wanted: usize = ranges.iter().map(|range| range.iov_len).sum();
+    if REFUSED.load(Ordering::Relaxed) || ranges.len() < 2 {
+        return false;
+    }
+    // SAFETY: the array is readable for its length, and the ranges are the caller's to
+    // discard.
+    let advised = unsafe {
+        libc::syscall(
+            libc::SYS_process_madvise,
+            PIDFD_SELF,
+            ranges.as_ptr(),
+            ranges.len(),
+            libc::MADV_DONTNEED,
+            0u32,
+        )
+    };
+    // Locked memory in one of the ranges ends the call there, with EINVAL if it is the first.
+    // Any other error (EBADF, ENOSYS, EPERM) is from a kernel or a filter of system calls that
+    // will not change its mind.
+    if advised < 0 && io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL) {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
+    usize::try_from(advised) == Ok(wanted)
 }
 
 /// Counts the bytes from the lowest resident page of a range to the range's end.
@@ -145,4 +218,72 @@ pub(super) fn resident_to_end(start: NonNull<u8>, bytes: usize) -> usize {
         at += step;
     }
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: usize = 64 << 10;
+
+    /// `count` ranges of `BYTES` each, with a gap after each, the last byte written.
+    fn ranges(count: usize) -> Vec<NonNull<u8>> {
+        let start = reserve(2 * BYTES * count.max(16)).unwrap();
+        (0..count)
+            .map(|n| {
+                // SAFETY: inside the mapping, which is never unmapped.
+                unsafe {
+                    let range = start.add(2 * BYTES * n);
+                    range.add(BYTES - 1).write(1);
+                    range.add(BYTES).write(2);
+                    range
+                }
+            })
+            .collect()
+    }
+
+    fn assert_discarded(ranges: &[NonNull<u8>]) {
+        for range in ranges {
+            assert_eq!(resident_to_end(*range, BYTES), 0);
+            // SAFETY: as in `ranges`.
+            let beside = unsafe { range.add(BYTES).read() };
+            assert_eq!(beside, 2, "the neighbour is left alone");
+        }
+    }
+
+    #[test]
+    fn many_ranges_are_discarded_at_once() {
+        for count in [0, 1, 2, DISCARDS_MAX] {
+            let ranges = ranges(count);
+            // SAFETY: ours.
+            unsafe { discard_all(ranges.iter().copied(), BYTES) };
+            assert_discarded(&ranges);
+        }
+    }
+
+    #[test]
+    fn a_range_that_resists_does_not_save_the_others() {
+        let ranges = ranges(5);
+        // SAFETY: the third range is ours; locked memory cannot be discarded.
+        let locked = unsafe { libc::mlock(ranges[2].as_ptr().cast(), BYTES) } == 0;
+        // SAFETY: ours.
+        unsafe { discard_all(ranges.iter().copied(), BYTES) };
+        assert_discarded(&ranges[..2]);
+        assert_discarded(&ranges[3..]);
+        assert_eq!(resident_to_end(ranges[2], BYTES) != 0, locked);
+    }
+
+    #[test]
+    fn resident_bytes_count_from_the_lowest_page() {
+        let bytes = 8 << 20;
+        let start = reserve(bytes).unwrap();
+        assert_eq!(resident_to_end(start, bytes), 0);
+        for kib in [4, 64, 1000, 1024, 5000, 8192] {
+            let at = bytes - (kib << 10);
+            // SAFETY: inside the mapping, which is never unmapped.
+            unsafe { start.add(at).write(1) };
+            let page = page_bytes();
+            assert_eq!(resident_to_end(start, bytes), bytes - at / page * page);
+        }
+    }
 }

@@ -16,11 +16,11 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Stack;
 use super::slab::{self, CLASSES, SizeClass, Slot};
+use super::{Stack, memory};
 
 /// How many stacks move between a pool and the depot at a time.
-const BATCH: usize = 32;
+const BATCH: usize = memory::DISCARDS_MAX;
 
 /// How many stacks of a size a pool keeps with their memory, unless told otherwise.
 ///
@@ -150,7 +150,7 @@ impl StackPool {
         let before = shelf.len();
         shelf.push(slot);
         if shelf.len() >= self.hot_max.saturating_add(BATCH) {
-            discard_and_give(class, shelf.drain(..BATCH));
+            send_back(class, shelf, BATCH);
         }
         self.tally.note_given();
         self.tally.note_shelf(before, shelf.len());
@@ -158,13 +158,13 @@ impl StackPool {
 
     /// Gives the memory of all stacks that wait here back, and the stacks to all workers.
     ///
-    /// For a worker that goes idle: costs about half a microsecond a stack.
+    /// For a worker that goes idle: costs 0.3 µs a stack, or 1.5 µs before Linux 6.14.
     pub fn trim(&self) {
         let mut shelves = self.shelves.borrow_mut();
         for class in SizeClass::all() {
             let shelf = &mut shelves[class.index()];
             if !shelf.is_empty() {
-                discard_and_give(class, shelf.drain(..));
+                send_back(class, shelf, shelf.len());
                 shelf.shrink_to(BATCH);
             }
         }
@@ -177,13 +177,10 @@ impl StackPool {
     }
 }
 
-/// Makes cold slots of hot ones and moves them to the depot under one lock.
-fn discard_and_give(class: SizeClass, slots: impl Iterator<Item = Slot>) {
-    let mut cold: Vec<Slot> = slots.collect();
-    for slot in &mut cold {
-        slot.discard(class);
-    }
-    slab::give(class, cold);
+/// Makes the `count` slots that have lain longest cold, and moves them to the depot.
+fn send_back(class: SizeClass, shelf: &mut Vec<Slot>, count: usize) {
+    Slot::discard(&mut shelf[..count], class);
+    slab::give(class, shelf.drain(..count));
 }
 
 impl Default for StackPool {
