@@ -1,15 +1,21 @@
 //! Writes the functions under `#[ropewalk::main]` and `#[ropewalk::test]` anew.
 //!
-//! The function keeps its name, its attributes and its return type. Its body moves into a
-//! function of the same name inside, and what is left outside hands that to the runtime:
+//! The function keeps its name and its attributes. Its body moves into a function of the same
+//! name and return type inside, and what is left outside hands that to the runtime:
 //!
 //! ```text
-//! fn main() -> R {
+//! fn main() -> ::std::process::ExitCode {
 //!     fn main() -> R { the body }
 //!     let options = ::ropewalk::__private::MainOptions { workers: Some(2), ..Default::default() };
 //!     ::ropewalk::__private::main(options, main)
 //! }
 //! ```
+//!
+//! The runtime turns the `R` into an exit code on the worker that made it, because an `R` that
+//! isn't `Send` must not come back to the thread that waits outside. Where no return type is
+//! declared, or `()`, the outer function has none either and ends with `let _ = …(options, main);`:
+//! libtest takes `#[should_panic]` only on a function that visibly returns `()`. For the same
+//! reason that is told from the tokens, and an alias of `()` counts as a declared type.
 //!
 //! An inner function and not a closure, because it takes any return type (`impl Termination`
 //! too), and gives `?` and the compiler's messages the same types to work with as before. Of the
@@ -19,7 +25,8 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{AttrStyle, Attribute, Error, ItemFn, Signature, Visibility};
+use syn::parse_quote;
+use syn::{AttrStyle, Attribute, Error, ItemFn, ReturnType, Signature, Type, Visibility};
 
 use crate::arguments::{Arguments, default_root};
 
@@ -132,8 +139,14 @@ fn rewrite(kind: Kind, arguments: &Arguments, function: ItemFn) -> TokenStream {
     let (outer, inner): (Vec<_>, Vec<_>) = attrs
         .into_iter()
         .partition(|attribute| matches!(attribute.style, AttrStyle::Outer));
+    let returns_unit = is_unit(&sig.output);
     let outside = Signature {
         asyncness: None,
+        output: if returns_unit {
+            ReturnType::Default
+        } else {
+            parse_quote!(-> ::std::process::ExitCode)
+        },
         ..sig.clone()
     };
     let name = sig.ident.clone();
@@ -166,6 +179,12 @@ fn rewrite(kind: Kind, arguments: &Arguments, function: ItemFn) -> TokenStream {
             )
         }
     };
+    let call = quote!(#root::__private::#start);
+    let end = if returns_unit {
+        quote!(let _ = #call;)
+    } else {
+        call
+    };
     quote! {
         #mark
         #(#outer)*
@@ -177,7 +196,23 @@ fn rewrite(kind: Kind, arguments: &Arguments, function: ItemFn) -> TokenStream {
                 #stack_size
                 ..::core::default::Default::default()
             };
-            #root::__private::#start
+            #end
+        }
+    }
+}
+
+/// Tells whether a function visibly returns `()`. A `$type` of a macro comes in a group.
+fn is_unit(output: &ReturnType) -> bool {
+    let ReturnType::Type(_, declared) = output else {
+        return true;
+    };
+    let mut declared = &**declared;
+    loop {
+        declared = match declared {
+            Type::Paren(around) => &around.elem,
+            Type::Group(around) => &around.elem,
+            Type::Tuple(tuple) => return tuple.elems.is_empty(),
+            _ => return false,
         }
     }
 }

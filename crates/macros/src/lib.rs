@@ -11,11 +11,16 @@ mod entry;
 use entry::Kind;
 use proc_macro::TokenStream;
 
-/// Runs `main` as the first coroutine of a runtime, and returns what it returns.
+/// Runs `main` as the first coroutine of a runtime, and exits with what it returns.
 ///
-/// The runtime is built before the body starts. If that fails, the program says why on standard
-/// error and exits with code 1. What the body returns is handled as by any `main`: a `Result`
-/// or an `ExitCode` makes the exit code. A panic of the body is the panic of `main`.
+/// The runtime is built before the body starts. If that fails, the body isn't run, and the
+/// program says why on standard error; a `main` with a return type then makes the exit code 1.
+/// A panic of the body is the panic of `main`.
+///
+/// The body may return what any `main` may, a `Termination`: a `Result` or an `ExitCode` makes
+/// the exit code. It need not be `Send`, because the worker that ran the body turns it into an
+/// `ExitCode`, and reports an `Err` on standard error. So to its callers a function with a return
+/// type other than `()` returns a `std::process::ExitCode`; one without returns nothing.
 ///
 /// ```ignore
 /// #[ropewalk::main]
@@ -64,8 +69,9 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes a function a test whose body is the first coroutine of a runtime of its own.
 ///
 /// Takes the place of `#[test]`; `#[should_panic]`, `#[ignore]`, `#[cfg(…)]` and whatever else
-/// stands on the function keep their meaning, and so does its return type. `async fn` is
-/// accepted, as in [`macro@main`].
+/// stands on the function keep their meaning. What the body returns is handled as by
+/// [`macro@main`], so that a test that returns an `Err` fails; `#[should_panic]` goes on a
+/// function without a return type, as ever. `async fn` is accepted too.
 ///
 /// ```ignore
 /// #[ropewalk::test]

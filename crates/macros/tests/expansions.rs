@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::process::{ExitCode, Termination};
+use std::rc::Rc;
 
 /// What the macros expect at the root of Ropewalk.
 mod runtime {
@@ -20,6 +21,8 @@ mod runtime {
     }
 
     pub(crate) mod __private {
+        use std::process::{ExitCode, Termination};
+
         #[derive(Debug, Default)]
         pub(crate) struct MainOptions {
             pub(crate) workers: Option<usize>,
@@ -28,21 +31,25 @@ mod runtime {
 
         pub(crate) type TestOptions = MainOptions;
 
-        pub(crate) fn main<T>(options: MainOptions, body: fn() -> T) -> T {
+        pub(crate) fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
             super::super::note(format!(
                 "main {:?} {:?}",
                 options.workers, options.stack_size
             ));
-            body()
+            body().report()
         }
 
-        pub(crate) fn test<T>(options: TestOptions, name: &'static str, body: fn() -> T) -> T {
+        pub(crate) fn test<T: Termination>(
+            options: TestOptions,
+            name: &'static str,
+            body: fn() -> T,
+        ) -> ExitCode {
             let TestOptions {
                 workers,
                 stack_size,
             } = options;
             super::super::note(format!("test {name} {workers:?} {stack_size:?}"));
-            body()
+            body().report()
         }
     }
 }
@@ -65,15 +72,15 @@ fn plain() {
 }
 
 #[ropewalk_macros::main(crate = runtime, workers = 3, stack_size = 65_536)]
-pub(crate) fn fallible() -> Result<u8, Box<dyn std::error::Error>> {
+pub(crate) fn fallible() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let number: u8 = "300".parse()?;
-    Ok(number)
+    Ok(ExitCode::from(number))
 }
 
 #[ropewalk_macros::main(crate = self::runtime, workers = 1)]
-async fn of_async() -> Result<u8, std::num::ParseIntError> {
+async fn of_async() -> Result<ExitCode, std::num::ParseIntError> {
     let number = async { "30".parse::<u8>() }.await?;
-    Ok(number)
+    Ok(ExitCode::from(number))
 }
 
 #[ropewalk_macros::main(crate = runtime)]
@@ -87,36 +94,54 @@ fn endless() -> ! {
     panic!("the end")
 }
 
+#[ropewalk_macros::main(crate = runtime)]
+async fn endless_async() -> ! {
+    panic!("the end")
+}
+
+#[ropewalk_macros::main(crate = runtime)]
+#[allow(clippy::unused_unit)]
+async fn unit() -> () {
+    note("body");
+}
+
 macro_rules! with_workers {
-    ($name:ident, $workers:literal, $root:path) => {
+    ($name:ident, $workers:literal, $root:path, $output:ty) => {
         #[ropewalk_macros::main(workers = $workers, crate = $root)]
-        fn $name() {}
+        fn $name() -> $output {}
     };
 }
-with_workers!(made_by_a_macro, 5, runtime);
+with_workers!(made_by_a_macro, 5, runtime, ());
 
 #[test]
 fn main_runs_its_body_in_the_runtime() {
-    plain();
+    let () = plain();
     assert_eq!(notes(), ["main None None", "body"]);
-    made_by_a_macro();
+    let () = unit();
+    assert_eq!(notes(), ["main None None", "block_on", "body"]);
+    let () = made_by_a_macro();
     assert_eq!(notes(), ["main Some(5) None"]);
 }
 
 #[test]
-fn main_returns_what_its_body_returns() {
-    let error = fallible().expect_err("300 is no u8");
-    assert!(error.is::<std::num::ParseIntError>());
+fn main_makes_an_exit_code_of_what_its_body_returns() {
+    assert_eq!(fallible(), ExitCode::FAILURE);
     assert_eq!(notes(), ["main Some(3) Some(65536)"]);
-    assert_eq!(of_async(), Ok(30));
+    assert_eq!(of_async(), ExitCode::from(30));
     assert_eq!(notes(), ["main Some(1) None", "block_on"]);
-    assert_eq!(opaque().report(), ExitCode::from(7));
+    assert_eq!(opaque(), ExitCode::from(7));
 }
 
 #[test]
 #[should_panic(expected = "the end")]
 fn main_may_never_return() {
-    endless();
+    let _: ExitCode = endless();
+}
+
+#[test]
+#[should_panic(expected = "the end")]
+fn an_async_main_may_never_return() {
+    let _: ExitCode = endless_async();
 }
 
 #[ropewalk_macros::test(crate = runtime, workers = 2)]
@@ -145,6 +170,24 @@ fn a_test_may_have_to_panic() {
 #[ropewalk_macros::test(crate = runtime)]
 fn a_test_may_have_to_panic_by_an_attribute_above() {
     panic!("man overboard");
+}
+
+#[ropewalk_macros::test(crate = runtime)]
+#[should_panic(expected = "overboard")]
+#[allow(clippy::unused_unit)]
+fn a_test_that_spells_out_unit_may_have_to_panic() -> () {
+    panic!("man overboard");
+}
+
+#[ropewalk_macros::test(crate = runtime)]
+#[ignore = "it fails: `a_test_that_returns_an_error_fails` calls it"]
+fn returns_an_error() -> Result<(), Rc<str>> {
+    Err("not Send".into())
+}
+
+#[test]
+fn a_test_that_returns_an_error_fails() {
+    assert_eq!(returns_an_error(), ExitCode::FAILURE);
 }
 
 #[ropewalk_macros::test(crate = runtime)]

@@ -73,7 +73,7 @@ fn main_without_arguments() {
         pub(crate) fn main() -> Result<(), Error> { work()?; Ok(()) }",
         "/// The program.
         #[allow(unused)]
-        pub(crate) fn main() -> Result<(), Error> {
+        pub(crate) fn main() -> ::std::process::ExitCode {
             fn main() -> Result<(), Error> { work()?; Ok(()) }
             #[allow(clippy::needless_update)]
             let options = ::ropewalk::__private::MainOptions {
@@ -98,7 +98,7 @@ fn main_with_all_arguments() {
                 stack_size: ::core::option::Option::Some(524_288usize),
                 ..::core::default::Default::default()
             };
-            my::runtime::__private::main(options, main)
+            let _ = my::runtime::__private::main(options, main);
         }",
     );
 }
@@ -109,7 +109,7 @@ fn async_main_is_driven_by_block_on() {
         Kind::Main,
         "crate = crate",
         "async fn main() -> u8 { #![allow(unused)] answer().await }",
-        "fn main() -> u8 {
+        "fn main() -> ::std::process::ExitCode {
             async fn main() -> u8 { #![allow(unused)] answer().await }
             #[allow(clippy::needless_update)]
             let options = crate::__private::MainOptions {
@@ -138,13 +138,62 @@ fn test_keeps_its_attributes_and_knows_its_name() {
                 workers: ::core::option::Option::Some(1),
                 ..::core::default::Default::default()
             };
-            ::ropewalk::__private::test(
+            let _ = ::ropewalk::__private::test(
                 options,
                 ::core::concat!(::core::module_path!(), "::loop"),
                 r#loop
-            )
+            );
         }"##,
     );
+}
+
+#[test]
+fn a_declared_type_makes_an_exit_code_and_unit_makes_nothing() {
+    /// Asserts that with the return type `inside`, the outer function has `outside` and `end`.
+    #[track_caller]
+    fn assert_returns(inside: TokenStream, outside: &str, end: &str) {
+        let expanded = expand(
+            Kind::Main,
+            TokenStream::new(),
+            quote!(fn f() #inside { body() }),
+        );
+        let (outside, end) = (tokens(outside), tokens(end));
+        let expected = quote! {
+            fn f() #outside {
+                fn f() #inside { body() }
+                #[allow(clippy::needless_update)]
+                let options = ::ropewalk::__private::MainOptions {
+                    ..::core::default::Default::default()
+                };
+                #end
+            }
+        };
+        assert_eq!(normal(expanded), normal(expected));
+    }
+    // As a macro's `$type` comes.
+    let group = |declared: &str| {
+        let group = proc_macro2::Group::new(Delimiter::None, tokens(declared));
+        quote!(-> #group)
+    };
+
+    let dropped = "let _ = ::ropewalk::__private::main(options, f);";
+    for inside in ["", "-> ()", "-> (())"] {
+        assert_returns(tokens(inside), "", dropped);
+    }
+    assert_returns(group("()"), "", dropped);
+
+    let code = "-> ::std::process::ExitCode";
+    let handed_on = "::ropewalk::__private::main(options, f)";
+    for inside in [
+        "-> !",
+        "-> ExitCode",
+        "-> impl Termination",
+        "-> ((),)",
+        "-> Unit",
+    ] {
+        assert_returns(tokens(inside), code, handed_on);
+    }
+    assert_returns(group("ExitCode"), code, handed_on);
 }
 
 #[test]
