@@ -619,6 +619,7 @@ pub(super) mod tests {
                 refuse_markers();
                 let mut stacks = Vec::with_capacity(allowed);
                 let error = loop {
+                    assert!(stacks.len() < allowed, "no limit met");
                     match Stack::new(0) {
                         Ok(stack) => stacks.push(stack),
                         Err(error) => break error,
