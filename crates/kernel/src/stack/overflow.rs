@@ -16,7 +16,7 @@
 //!
 //! # In a signal handler
 //!
-//! Everything reached from [`on_fault`] must be async-signal-safe: no allocation, no lock,
+//! Everything reached from `on_fault` must be async-signal-safe: no allocation, no lock,
 //! no thread-local with a destructor. It reads the slab registry (atomics only), formats
 //! integers and strings into a buffer in its own frame ([`Message`]) and calls write,
 //! sigaction, raise and abort. The name of the coroutine comes from a function that the
