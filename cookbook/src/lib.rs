@@ -1,2 +1,33 @@
 //! One small runnable program for each thing Ropewalk's users must be able to do.
+//!
+//! ```text
+//! cargo run -p ropewalk-cookbook --example t1_threads
+//! ```
+//!
+//! # Coming from Python
+//!
+//! | row | known as | program |
+//! |---|---|---|
+//! | T1 | `threading.Thread(target=, name=)`, subclassing it, `start`, `join`, `getName`, `setName`, `ident`, `is_alive`, `currentThread`, `enumerate`, `activeCount` | `t1_threads` |
+//! | T2 | daemon threads | `t2_daemons` |
+//! | C12 | a million tasks | `c12_million` |
+//! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
+//! | N1 | blocking echo server with a pool of 3, and its client | `n1_echo` |
+//! | W1 | raw HTTP/1.0 GET over a stream, several hosts at once | `w1_raw_http` |
+//!
+//! # Mistakes that don't compile
+//!
+//! T2: Python refuses at run time to make a running thread a daemon. Here only a builder
+//! has such a switch, and a task that has started is no builder:
+//!
+//! ```compile_fail,E0599
+//! let handle = ropewalk::coroutine::Builder::new().spawn(|| ()).unwrap();
+//! handle.daemon(true);
+//! ```
+//!
+//! ```
+//! let builder = ropewalk::coroutine::Builder::new().daemon(true);
+//! let handle = builder.spawn(|| ()).unwrap();
+//! assert!(handle.task().is_daemon());
+//! ```
 #![forbid(unsafe_code)]

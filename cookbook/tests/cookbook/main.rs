@@ -1,0 +1,11 @@
+//! Runs every program of the cookbook: its functions here, and the program itself as a
+//! process of its own, with each driver.
+
+mod coroutines;
+mod network;
+// Of each program only `main` is not called.
+#[allow(dead_code)]
+pub mod program;
+mod programs;
+mod threads;
+mod web;

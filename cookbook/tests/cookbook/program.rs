@@ -1,0 +1,14 @@
+//! The programs as modules.
+
+#[path = "../../examples/c12_million.rs"]
+pub mod c12_million;
+#[path = "../../examples/c14_implicit.rs"]
+pub mod c14_implicit;
+#[path = "../../examples/n1_echo.rs"]
+pub mod n1_echo;
+#[path = "../../examples/t1_threads.rs"]
+pub mod t1_threads;
+#[path = "../../examples/t2_daemons.rs"]
+pub mod t2_daemons;
+#[path = "../../examples/w1_raw_http.rs"]
+pub mod w1_raw_http;

@@ -1,0 +1,193 @@
+//! Runs each program as a user would, with either driver, and reads what it prints.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ropewalk::DriverKind;
+
+/// A program, its arguments, and lines that it must print.
+struct Run {
+    program: &'static str,
+    arguments: &'static [&'static str],
+    lines: &'static [&'static str],
+}
+
+const RUNS: &[Run] = &[
+    Run {
+        program: "c12_million",
+        arguments: &["50000"],
+        lines: &["50000 woken and joined"],
+    },
+    Run {
+        program: "c14_implicit",
+        arguments: &[],
+        lines: &[
+            "before the first spawn: 0 workers",
+            "the answer, from a coroutine: 42",
+        ],
+    },
+    Run {
+        program: "n1_echo",
+        arguments: &[],
+        lines: &[
+            "a pool of 3 threads:",
+            "a pool of 3 coroutines:",
+            "  restarted while old connections linger (true): \"AGAIN\"",
+        ],
+    },
+    Run {
+        program: "t1_threads",
+        arguments: &[],
+        lines: &[
+            "1 thread among 1 of its kind, and then none",
+            "1 coroutine among 1 of its kind, and then none",
+        ],
+    },
+    Run {
+        program: "t2_daemons",
+        arguments: &[],
+        lines: &["main: ends"],
+    },
+    Run {
+        program: "w1_raw_http",
+        arguments: &[],
+        lines: &["5 hosts fetched at once"],
+    },
+];
+
+/// Where cargo has put the program: this test is in `deps`, the examples are beside that.
+fn path_of(program: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a path");
+    let profile = test.parent().and_then(Path::parent);
+    let path = profile
+        .expect("cargo's folders")
+        .join("examples")
+        .join(program);
+    assert!(
+        path.exists(),
+        "{} isn't built: `cargo build -p ropewalk-cookbook --examples`",
+        path.display()
+    );
+    path
+}
+
+/// Runs a program to its end with one driver; it must end well.
+fn run(driver: DriverKind, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(path_of(program))
+        .args(arguments)
+        .env("ROPEWALK_DRIVER", driver.as_str())
+        .output()
+        .expect("the program starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output;
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr),
+    );
+    let name = driver.as_str();
+    assert!(
+        status.success(),
+        "{program} with {name}: {status}\n{stdout}\n{stderr}"
+    );
+    stdout.into_owned()
+}
+
+/// The drivers that work here; says which is left out.
+fn drivers() -> Vec<DriverKind> {
+    let mut drivers = vec![DriverKind::IoUring, DriverKind::Epoll];
+    drivers.retain(|driver| match driver.check() {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("left out: {error}");
+            false
+        }
+    });
+    drivers
+}
+
+/// The names of the programs there are, by their files.
+fn programs() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = fs::read_dir(folder).expect("the programs are there");
+    let mut names: Vec<_> = files
+        .map(|file| file.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| {
+            path.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_program_ends_well_with_either_driver() {
+    for driver in drivers() {
+        for Run {
+            program,
+            arguments,
+            lines,
+        } in RUNS
+        {
+            let output = run(driver, program, arguments);
+            for expected in *lines {
+                assert!(
+                    output.lines().any(|line| line == *expected),
+                    "{program} with {} doesn't say {expected:?}:\n{output}",
+                    driver.as_str()
+                );
+            }
+        }
+    }
+}
+
+/// T2: what is no daemon goes on after `main` and is heard to its end, a daemon is cut off;
+/// so for threads and for coroutines.
+#[test]
+fn the_end_waits_for_all_but_daemons() {
+    for driver in drivers() {
+        let output = run(driver, "t2_daemons", &[]);
+        let at = |line: &str| {
+            let found = output.lines().position(|printed| printed == line);
+            found.unwrap_or_else(|| panic!("no {line:?} in:\n{output}"))
+        };
+        let main_ends = at("main: ends");
+        for kind in ["thread", "coroutine"] {
+            assert!(
+                at(&format!("{kind} daemon: started")) < main_ends,
+                "{output}"
+            );
+            assert!(at(&format!("{kind} daemon: true, its child: true")) < main_ends);
+            for step in 1..=3 {
+                let line = format!("{kind} that is no daemon: step {step} of 3");
+                assert!(at(&line) > main_ends, "{output}");
+            }
+        }
+        assert!(!output.contains("daemon: ended"), "{output}");
+    }
+}
+
+/// The table in the documentation and the runs above name each program there is.
+#[test]
+fn every_program_is_run_and_in_the_table() {
+    let table = include_str!("../../src/lib.rs");
+    let mut run: Vec<_> = RUNS.iter().map(|run| run.program).collect();
+    run.sort_unstable();
+    assert_eq!(programs(), run);
+    for program in run {
+        let (row, _) = program.split_once('_').expect("`<row>_<topic>`");
+        let line = table
+            .lines()
+            .find(|line| line.contains(&format!("| `{program}` |")));
+        let line = line.unwrap_or_else(|| panic!("{program} isn't in the table"));
+        let row = row.to_uppercase();
+        assert!(line.starts_with(&format!("//! | {row} | ")), "{line}");
+    }
+}
