@@ -42,7 +42,8 @@ pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("ropewalk: the runtime can't be started: {error}");
-            return ExitCode::FAILURE;
+            // Not by returning: a `main` without a value drops the code.
+            std::process::exit(1);
         }
     };
     let code = runtime.run(|| body().report());

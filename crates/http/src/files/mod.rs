@@ -27,6 +27,7 @@ use self::content::Content;
 use self::listing::Entry;
 use self::path::{Refused, Root, Target};
 use self::range::Wanted;
+use crate::server::{Handler, IntoResponse, Request, Response};
 
 /// Serves the files of a folder.
 ///
@@ -68,6 +69,17 @@ enum Payload {
     File(Content),
 }
 
+impl Payload {
+    /// Returns the length of the body, if there is to be one.
+    fn len(&self) -> Option<u64> {
+        match self {
+            Payload::Empty => None,
+            Payload::Text(text) => Some(text.len() as u64),
+            Payload::File(content) => Some(content.len()),
+        }
+    }
+}
+
 impl Files {
     /// Serves the folder at `root`, which is opened now: it stays the same folder if its path comes
     /// to name another.
@@ -101,6 +113,17 @@ impl Files {
     pub fn dotfiles(mut self, dotfiles: bool) -> Files {
         self.dotfiles = dotfiles;
         self
+    }
+
+    /// Answers a request; [`Files`] is also a [`Handler`]: `App::new().fallback(files)`.
+    pub fn respond(&self, request: &Request<'_>) -> Response {
+        self.answer(
+            request.method(),
+            request.path(),
+            request.query(),
+            request.headers(),
+        )
+        .into_response()
     }
 
     /// Answers a request. HEAD is answered like GET; leaving out the body is the sender's part.
@@ -236,6 +259,12 @@ impl Files {
     }
 }
 
+impl Handler for Files {
+    fn call(&self, request: &mut Request<'_>) -> Response {
+        self.respond(request)
+    }
+}
+
 /// Answers with a file, or the part of it asked for.
 fn send(
     file: File,
@@ -322,6 +351,30 @@ fn content_type(name: &Path) -> String {
 
 fn ascii(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).expect("made of printable ASCII")
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let Answer {
+            status,
+            mut headers,
+            body,
+        } = self;
+        // For whoever looks at the response before it is sent; the server writes its own.
+        if let Some(length) = body.len() {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        let mut response = match body {
+            Payload::Empty => Response::new(status),
+            Payload::Text(text) => Response::bytes(text),
+            Payload::File(content) => {
+                let length = content.len();
+                Response::reader(content, Some(length))
+            }
+        };
+        *response.headers_mut() = headers;
+        response.with_status(status)
+    }
 }
 
 impl Answer {
