@@ -1,0 +1,41 @@
+//! Ctrl-C and SIGTERM: the first asks the command to finish, the second ends the process at once.
+//!
+//! A thread of its own waits for signals, so neither a busy worker nor a blocked output can keep the
+//! second one from working.
+
+use std::io;
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Calls `first` with the signal's number on the first SIGINT or SIGTERM, and ends the process with
+/// [`exit_code`] on the second.
+///
+/// # Errors
+/// When the handler can't be installed or its thread can't be started.
+pub(crate) fn watch(first: impl FnOnce(i32) + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let mut first = Some(first);
+            for signal in signals.forever() {
+                match first.take() {
+                    Some(first) => first(signal),
+                    None => signal_hook::low_level::exit(i32::from(exit_code(signal))),
+                }
+            }
+        })?;
+    Ok(())
+}
+
+/// Returns the exit code shells expect of a program ended by `signal`: 130 for Ctrl-C.
+pub(crate) fn exit_code(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// Returns the usual name of a signal watched here.
+pub(crate) fn name(signal: i32) -> &'static str {
+    signal_hook::low_level::signal_name(signal).unwrap_or("unknown")
+}
