@@ -14,6 +14,9 @@
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
 //! | N1 | blocking echo server with a pool of 3, and its client | `n1_echo` |
 //! | W1 | raw HTTP/1.0 GET over a stream, several hosts at once | `w1_raw_http` |
+//! | W4 | routes, `match_info`, `query_string`, status 201, `run_app` with its banner and Ctrl-C | `w4_routes` |
+//! | W5 | a slow handler must not stall the others | `w5_slow_handler` |
+//! | W8 | an unknown URL, `/favicon.ico` | `w8_not_found` |
 //!
 //! # Mistakes that don't compile
 //!
@@ -31,3 +34,7 @@
 //! assert!(handle.task().is_daemon());
 //! ```
 #![forbid(unsafe_code)]
+
+mod embedded;
+
+pub use embedded::Embedded;

@@ -12,3 +12,9 @@ pub mod t1_threads;
 pub mod t2_daemons;
 #[path = "../../examples/w1_raw_http.rs"]
 pub mod w1_raw_http;
+#[path = "../../examples/w4_routes.rs"]
+pub mod w4_routes;
+#[path = "../../examples/w5_slow_handler.rs"]
+pub mod w5_slow_handler;
+#[path = "../../examples/w8_not_found.rs"]
+pub mod w8_not_found;

@@ -1,10 +1,13 @@
 //! Runs each program as a user would, with either driver, and reads what it prints.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use ropewalk::DriverKind;
+use ropewalk::http::Client;
+use rustix::process::{Pid, Signal};
 
 /// A program, its arguments, and lines that it must print.
 struct Run {
@@ -53,6 +56,25 @@ const RUNS: &[Run] = &[
         program: "w1_raw_http",
         arguments: &[],
         lines: &["5 hosts fetched at once"],
+    },
+    Run {
+        program: "w4_routes",
+        arguments: &[],
+        lines: &[
+            "GET /hello gives 200: Hello, Anonymous",
+            "POST /items gives 201: created \"a ship\"",
+            "GET /articles/2024 gives 200: the articles of the year 2024",
+        ],
+    },
+    Run {
+        program: "w5_slow_handler",
+        arguments: &["0.5"],
+        lines: &[],
+    },
+    Run {
+        program: "w8_not_found",
+        arguments: &[],
+        lines: &["connections open at the server: 1"],
     },
 ];
 
@@ -171,6 +193,37 @@ fn the_end_waits_for_all_but_daemons() {
             }
         }
         assert!(!output.contains("daemon: ended"), "{output}");
+    }
+}
+
+/// W4: `run_app` says where it serves, serves, and ends well on Ctrl-C.
+#[test]
+fn ctrl_c_stops_the_server() {
+    for driver in drivers() {
+        let mut child = Command::new(path_of("w4_routes"))
+            .arg("serve")
+            .env("ROPEWALK_DRIVER", driver.as_str())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut line = || lines.next().map(|line| line.expect("text"));
+
+        let banner = line().expect("a banner");
+        let url = banner.trim_matches(['=', ' ']).strip_prefix("Running on ");
+        let url = url.unwrap_or_else(|| panic!("not a banner: {banner}"));
+        assert_eq!(line().as_deref(), Some("(Press CTRL+C to quit)"));
+        let client = Client::builder().pool_idle_max(1).build().unwrap();
+        let hello = client.get(format!("{url}/hello/you")).send().unwrap();
+        assert_eq!(hello.text().unwrap(), "Hello, you\n");
+
+        // The client's idle connection is open, and doesn't hold up the end.
+        let pid = Pid::from_child(&child);
+        rustix::process::kill_process(pid, Signal::INT).unwrap();
+        assert_eq!(line().as_deref(), Some("stopped"));
+        assert_eq!(line(), None);
+        let status = child.wait().unwrap();
+        assert!(status.success(), "with {}: {status}", driver.as_str());
     }
 }
 
