@@ -574,10 +574,15 @@ fn worker_thread(
     let hosts = HostPool::new(StackPool::new(), shared.stack_bytes);
     let worker = Worker::new(Arc::clone(&shared), index, deque, driver, hosts);
     let _ = report.send(Ok(()));
+    // A panic of the kernel's own must not unwind this thread: rule 1.
+    let guard = wait::AbortOnUnwind;
     worker.run();
     worker.take_all(&mut |task| shared.cancel(task));
+    std::mem::forget(guard);
     if shared.workers[index].live_started() != 0 {
-        // Soundness rule 1: this thread, and the stacks it owns, stay for ever.
+        // Soundness rule 1: this thread, and the stacks it owns, stay for ever. Its driver is
+        // polled no more: descriptors that others use find another home.
+        worker.driver.close();
         shared.note_stopped();
         loop {
             thread::park();

@@ -42,12 +42,13 @@ const SIGNAL: u64 = 0;
 struct Home {
     epoll: Epoll,
     closed: AtomicBool,
+    /// How many descriptors are registered.
+    registered: AtomicU64,
 }
 
 pub(crate) struct Readiness {
     home: Arc<Home>,
     events: Events,
-    registered: AtomicU64,
     complained: AtomicBool,
 }
 
@@ -115,6 +116,7 @@ impl Registration {
     /// Ends a registration whose source goes.
     pub(super) fn end(registration: Arc<Registration>, fd: i32) {
         registration.home.epoll.remove(fd);
+        registration.home.registered.fetch_sub(1, Ordering::Relaxed);
         let at_home = Worker::current().is_some_and(|worker| {
             worker.index == registration.worker
                 && ptr::eq(
@@ -138,11 +140,11 @@ impl Readiness {
         let home = Arc::new(Home {
             epoll,
             closed: AtomicBool::new(false),
+            registered: AtomicU64::new(0),
         });
         Ok(Readiness {
             home,
             events: Events::new(),
-            registered: AtomicU64::new(0),
             complained: AtomicBool::new(false),
         })
     }
@@ -163,7 +165,7 @@ impl Readiness {
         self.home
             .epoll
             .add(source.raw(), Arc::as_ptr(&registration) as u64)?;
-        self.registered.fetch_add(1, Ordering::Relaxed);
+        self.home.registered.fetch_add(1, Ordering::Relaxed);
         Ok(registration)
     }
 
@@ -210,7 +212,7 @@ impl Readiness {
     }
 
     pub(super) fn poll(&self, timeout_ns: Option<u64>) {
-        if timeout_ns == Some(0) && self.registered.load(Ordering::Relaxed) == 0 {
+        if timeout_ns == Some(0) && self.home.registered.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut timeout_ns = timeout_ns;

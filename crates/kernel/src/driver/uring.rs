@@ -70,15 +70,12 @@ impl Uring {
     /// # Safety
     ///
     /// What the entry points at is valid until its completion.
-    unsafe fn push(&self, entry: &squeue::Entry) {
-        let ring = self.ring();
-        loop {
-            // SAFETY: by the contract above.
-            if unsafe { ring.submission().push(entry) }.is_ok() {
-                return;
-            }
-            // Full: hand over what is there. Completions stay in the ring until the poll.
+    unsafe fn push(&self, worker: &Worker, entry: &squeue::Entry) {
+        // SAFETY: by the contract above.
+        while unsafe { self.ring().submission().push(entry) }.is_err() {
+            // Full: hand over what is there. The kernel may want completions taken out first.
             self.enter(0, None);
+            self.reap(worker);
         }
     }
 
@@ -110,7 +107,7 @@ impl Uring {
         }
     }
 
-    fn arm_signal(&self) {
+    fn arm_signal(&self, worker: &Worker) {
         if self.signal_armed.replace(true) {
             return;
         }
@@ -119,7 +116,7 @@ impl Uring {
             .build()
             .user_data(SIGNAL);
         // SAFETY: a poll points at nothing.
-        unsafe { self.push(&entry) };
+        unsafe { self.push(worker, &entry) };
     }
 
     pub(super) fn poll(&self, worker: &Worker, timeout_ns: Option<u64>) {
@@ -140,7 +137,7 @@ impl Uring {
                 self.enter(0, None);
             }
         } else {
-            self.arm_signal();
+            self.arm_signal(worker);
             let ready = !self.ring().completion().is_empty();
             self.enter(usize::from(!ready), timeout_ns);
         }
@@ -181,7 +178,7 @@ impl Uring {
         let guard = AbortOnUnwind;
         // SAFETY: by the contract above; `wait` lives in this frame, which is left only
         // after the completion.
-        unsafe { self.push(&entry.user_data(address)) };
+        unsafe { self.push(on.worker, &entry.user_data(address)) };
         let alarm = on.deadline.map(|deadline| (Alarm::for_io(&wait), deadline));
         if let Some((alarm, deadline)) = &alarm {
             // SAFETY: disarmed below, in the same frame.
@@ -198,7 +195,7 @@ impl Uring {
             if !std::mem::replace(&mut cancelling, true) {
                 let cancel = opcode::AsyncCancel::new(address).build().user_data(IGNORED);
                 // SAFETY: the address is compared, not followed.
-                unsafe { self.push(&cancel) };
+                unsafe { self.push(on.worker, &cancel) };
             }
         };
         if let Some((alarm, _)) = &alarm {

@@ -58,6 +58,7 @@ pub(crate) use context::{Context, may_wait};
 use std::cell::{Cell, UnsafeCell};
 use std::hint;
 use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::Waker;
@@ -669,7 +670,11 @@ impl Claimed {
             Target::Coroutine(record) => unsafe { Worker::unpark(record, true) },
             // SAFETY: the thread stays in its wait until the token is set.
             Target::Thread(parker) => unsafe { ThreadParker::unpark(parker) },
-            Target::Waker(Some(waker)) => waker.wake(),
+            Target::Waker(Some(waker)) => {
+                // Foreign code. Whoever wakes has its own work to finish, and some wake from
+                // where nothing may unwind; the hook has told of the panic.
+                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            }
             Target::Waker(None) => {}
         }
     }
@@ -693,7 +698,9 @@ pub(crate) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        eprintln!("ropewalk: unwinding out of a wait whose frame others refer to; aborting");
+        eprintln!(
+            "ropewalk: unwinding out of a wait, or of a worker, that others rely on; aborting"
+        );
         std::process::abort();
     }
 }

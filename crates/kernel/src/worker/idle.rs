@@ -47,7 +47,8 @@ impl Worker {
     /// Looks for work elsewhere, then sleeps until there is some; false when the runtime
     /// stops and nothing holds this worker.
     pub(super) fn idle(&self) -> bool {
-        self.keep_house();
+        self.receive();
+        self.fire_timers();
         if self.has_work() || self.find_fresh() {
             return true;
         }

@@ -279,9 +279,12 @@ impl Worker {
     /// Takes an unstarted task that this worker may start.
     #[inline]
     fn pop_fresh(&self) -> Option<NonNull<Record>> {
-        self.fresh_local
-            .pop()
-            .or_else(|| self.fresh.pop().map(|Fresh(task)| task))
+        let stealable = || self.fresh.pop().map(|Fresh(task)| task);
+        if self.alone || self.ticks.get() & 1 == 0 {
+            self.fresh_local.pop().or_else(stealable)
+        } else {
+            stealable().or_else(|| self.fresh_local.pop())
+        }
     }
 
     /// Offers a host whose task has ended the next one to run on the same stack: a fresh
