@@ -7,6 +7,7 @@
 
 pub mod channel;
 pub mod coroutine;
+pub mod generator;
 mod join;
 pub mod net;
 mod private;
