@@ -119,3 +119,46 @@ fn the_end_of_a_runtime_unwinds_nobody() {
         assert!(!DROPPED.load(Ordering::SeqCst));
     }
 }
+
+/// A coroutine that recurses without end dies with a message that names it, where it was
+/// spawned, how large its stack was and how to raise it; nothing else is overwritten first.
+///
+/// Broken on purpose: leave out `overflow::install_thread` in `worker_thread` (the handler has
+/// no stack to run on), or `describe_with` in `Runtime::new`.
+#[test]
+fn an_overflow_names_the_coroutine_and_the_remedy() {
+    #[expect(unconditional_recursion, reason = "that is what it is for")]
+    fn recurse(depth: u64) -> u64 {
+        let frame = black_box([depth; 64]);
+        recurse(depth + 1) + black_box(frame)[7]
+    }
+
+    if super::is_deed() {
+        let runtime = runtime_with(1, None, "deep");
+        runtime.run(Location::caller(), || {
+            let options = ropewalk_kernel::task::Options {
+                name: Some("bottomless".into()),
+                ..Default::default()
+            };
+            // SAFETY: `'static`.
+            let handle = unsafe {
+                ropewalk_kernel::runtime::spawn_unchecked(options, None, Location::caller(), || {
+                    recurse(0)
+                })
+            };
+            handle.expect("a runtime").join().expect("never ends")
+        });
+        return;
+    }
+    let name = "stacks::an_overflow_names_the_coroutine_and_the_remedy";
+    let output = super::run_deed(name);
+    let text = super::text(&output);
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&output.status),
+        Some(6),
+        "{text}"
+    );
+    for expected in ["'bottomless'", "stacks.rs", "overflow", "KiB", "stack_size"] {
+        assert!(text.contains(expected), "{expected:?} is missing: {text}");
+    }
+}
