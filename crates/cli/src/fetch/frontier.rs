@@ -193,9 +193,10 @@ impl Frontier {
         state.closed.then_some(state.accepted)
     }
 
-    /// Returns how many entries the input has given so far.
-    pub(crate) fn accepted(&self) -> u64 {
-        self.state.lock().accepted
+    /// Tells whether there is anything to fetch that is not being fetched.
+    pub(crate) fn has_more(&self) -> bool {
+        let state = self.state.lock();
+        !state.closed || state.waiting > 0 || !state.retries.is_empty()
     }
 }
 

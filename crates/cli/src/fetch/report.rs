@@ -114,10 +114,7 @@ impl Report {
             let ended = matches!(arrived, Err(RecvTimeoutError::Disconnected));
             let batch = arrived.into_iter().chain(events.try_iter()).take(BATCH_MAX);
             if let Err(e) = self.take(batch) {
-                break match e.kind() {
-                    io::ErrorKind::BrokenPipe => Ending::OutputClosed,
-                    _ => Ending::OutputFailed(e),
-                };
+                break output_ending(e, signal);
             }
             self.sample_threads();
             self.draw(frontier);
@@ -247,10 +244,9 @@ impl Report {
         let mut text = String::new();
         let seconds = self.elapsed.as_secs_f64();
         let done = self.fetched + self.failed;
-        let unfinished = frontier.accepted().saturating_sub(done);
         let _ = write!(text, "{} fetched, {} failed", self.fetched, self.failed);
         if matches!(ending, Ending::Interrupted(_)) {
-            let _ = write!(text, ", {unfinished} not finished");
+            let _ = write!(text, ", {} not finished", frontier.running());
         }
         let rate = |amount: f64| if seconds > 0.0 { amount / seconds } else { 0.0 };
         let _ = writeln!(
@@ -264,9 +260,9 @@ impl Report {
             let _ = write!(text, "time per fetch:");
             for percent in [50.0, 90.0, 99.0] {
                 let duration = self.latency.percentile(percent).unwrap_or(max);
-                let _ = write!(text, " p{percent} {}, ", milliseconds(duration));
+                let _ = write!(text, " p{percent} {},", milliseconds(duration));
             }
-            let _ = writeln!(text, "max {}", milliseconds(max));
+            let _ = writeln!(text, " max {}", milliseconds(max));
         }
         if self.failed > 0 {
             let kinds = self
@@ -292,13 +288,28 @@ impl Report {
             );
         }
         if let Ending::Interrupted(signal) = ending {
-            let _ = writeln!(
-                text,
-                "ended by signal {signal} ({})",
-                interrupt::name(*signal)
-            );
+            let name = interrupt::name(*signal);
+            let more = if frontier.has_more() {
+                "; the rest was not started"
+            } else {
+                ""
+            };
+            let _ = writeln!(text, "ended by signal {signal} ({name}){more}");
         }
         text
+    }
+}
+
+/// Decides what failing to write records means.
+fn output_ending(error: io::Error, signal: &AtomicI32) -> Ending {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        return Ending::OutputFailed(error);
+    }
+    // Ctrl-C reaches a whole pipeline, and the reader may be gone before our signal is here.
+    std::thread::sleep(TICK);
+    match signal.load(Ordering::Acquire) {
+        0 => Ending::OutputClosed,
+        signal => Ending::Interrupted(signal),
     }
 }
 

@@ -57,6 +57,26 @@ fn fetch_waits_a_moment() {
     );
 }
 
+/// Ctrl-C ends a whole pipeline: that the reader of the records is gone then is no reason to leave
+/// without the summary.
+#[test]
+fn fetch_sums_up_without_a_reader() {
+    let site = Site::start();
+    let mut running = Running::start(&mut ropewalk(["fetch", &site.url("/hold/1")]));
+    site.wait_for("/hold/1", 1);
+    running.signal(Signal::INT);
+    assert!(running.err_line().contains("interrupted"));
+    drop(running.out.take());
+    site.release();
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    assert!(
+        finished.err.contains("1 fetched, 0 failed, "),
+        "{}",
+        finished.err
+    );
+}
+
 #[test]
 fn second_signal_ends_at_once() {
     let site = Site::start();
