@@ -215,6 +215,21 @@ mod tests {
         }
     }
 
+    /// What the page cache doesn't hold is read all the same, from a coroutine and from a thread.
+    #[test]
+    fn uncached_file_is_read() {
+        let expected: String = ('0'..='9').cycle().take(300_000).collect();
+        let uncached = || {
+            let file = digits("u", 300_000);
+            file.sync_all().unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            Content::part(file, 0, 300_000)
+        };
+        assert!(read(uncached(), 64 << 10) == expected);
+        let runtime = ropewalk_rt::Runtime::builder().workers(1).build().unwrap();
+        assert!(runtime.run(|| read(uncached(), 64 << 10)) == expected);
+    }
+
     #[test]
     fn shrunk_file_is_an_error() {
         let file = digits("s", 10);

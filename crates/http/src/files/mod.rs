@@ -46,6 +46,20 @@ use crate::server::{Handler, IntoResponse, Request, Response};
 ///   file has (else the whole is sent); 416 if none exists; `If-Range` is heeded.
 ///
 /// Bodies are read from the file as they are sent, a buffer at a time.
+///
+/// # Examples
+///
+/// ```
+/// use ropewalk_http::App;
+/// use ropewalk_http::files::Files;
+///
+/// let app = App::new().fallback(Files::new("src")?);
+/// let answer = app.exchange(b"GET /lib.rs HTTP/1.1\r\nhost: here\r\n\r\n");
+/// assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+/// let answer = app.exchange(b"GET /%2e%2e/Cargo.toml HTTP/1.1\r\nhost: here\r\n\r\n");
+/// assert!(answer.starts_with(b"HTTP/1.1 400 "));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Files {
     root: Root,
