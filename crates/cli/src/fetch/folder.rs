@@ -1,7 +1,8 @@
 //! `-o DIR`: bodies in files.
 //!
 //! A body is written under a temporary name (`.ropewalk-<pid>-<n>.part`) and renamed when it is
-//! complete, so a file with a URL's name is always whole. What is given up is removed.
+//! complete, so a file with a URL's name is always whole. What is given up is removed; only a process
+//! that is killed outright leaves temporary files behind.
 //!
 //! **Names.** A name is the URL written so that it is one safe path component and can be read back:
 //! `https://example.com/a/b.html` becomes `https_example.com_a_b.html`: letters, digits, `.` and `-`
