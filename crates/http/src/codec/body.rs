@@ -5,6 +5,7 @@ use std::ops::Range;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::head::{self, FIELDS_MAX};
 use super::{Framing, Limits, ProtocolError};
 
 /// Finds the data of one body in the bytes of a connection.
@@ -15,8 +16,14 @@ pub struct Decoder {
     room: u64,
     chunk_line_bytes_max: usize,
     trailer_bytes_max: usize,
+    fields_max: usize,
+    /// Bytes of all chunks' extensions so far.
+    extension_bytes: usize,
     trailers: HeaderMap,
 }
+
+/// Bytes of the extensions of one body's chunks, together; nobody uses any.
+const EXTENSION_BYTES_MAX: usize = 8 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
@@ -72,6 +79,8 @@ impl Decoder {
             room: limits.body_bytes_max.unwrap_or(u64::MAX),
             chunk_line_bytes_max: limits.chunk_line_bytes_max,
             trailer_bytes_max: limits.trailer_bytes_max,
+            fields_max: limits.fields_max.min(FIELDS_MAX),
+            extension_bytes: 0,
             trailers: HeaderMap::new(),
         }
     }
@@ -184,8 +193,12 @@ impl Decoder {
             }
             State::Extension { value, line_bytes } => {
                 *line_bytes += 1;
+                self.extension_bytes += 1;
                 match byte {
                     _ if *line_bytes > line_max => return Err(LINE),
+                    _ if self.extension_bytes > EXTENSION_BYTES_MAX => {
+                        return Err(ProtocolError::bad("too many chunk extensions"));
+                    }
                     b'\r' => self.state = State::SizeEnd { value: *value },
                     b'\t' | b' '..=b'~' | 0x80.. => {}
                     _ => return Err(ProtocolError::bad("an invalid chunk extension")),
@@ -220,13 +233,14 @@ impl Decoder {
                         "the trailers are too long",
                     ));
                 }
-                if lines.ends_with(b"\n") && !lines.ends_with(b"\r\n") {
+                let after_cr = lines.len() > 1 && lines[lines.len() - 2] == b'\r';
+                if after_cr != (byte == b'\n') {
                     return Err(ProtocolError::bad(
                         "a line of the trailers ends without CR LF",
                     ));
                 }
                 if lines.as_slice() == b"\r\n" || lines.ends_with(b"\r\n\r\n") {
-                    self.trailers = trailers(lines)?;
+                    self.trailers = trailers(lines, self.fields_max)?;
                     self.state = State::Done;
                 }
             }
@@ -241,21 +255,38 @@ impl Decoder {
 const TOO_LONG: ProtocolError =
     ProtocolError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long");
 
-fn trailers(lines: &[u8]) -> Result<HeaderMap, ProtocolError> {
+/// Fields that frame, route or guard a message, or say how to read it, can't come behind its
+/// body (RFC 9110, section 6.5.1).
+const NO_TRAILERS: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "proxy-authorization",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn trailers(lines: &[u8], fields_max: usize) -> Result<HeaderMap, ProtocolError> {
     const BAD: ProtocolError = ProtocolError::bad("an invalid trailer");
-    let mut fields = [httparse::EMPTY_HEADER; 32];
-    let (_, fields) = match httparse::parse_headers(lines, &mut fields) {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let (_, fields) = match httparse::parse_headers(lines, &mut fields[..fields_max]) {
         Ok(httparse::Status::Complete(parsed)) => parsed,
+        Err(httparse::Error::TooManyHeaders) => return Err(head::TOO_MANY),
         Ok(httparse::Status::Partial) | Err(_) => return Err(BAD),
     };
     let mut map = HeaderMap::new();
     for field in fields {
-        // What frames or routes a message can't come after it (RFC 9110, section 6.5.1).
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BAD)?;
-        if matches!(
-            name.as_str(),
-            "content-length" | "transfer-encoding" | "host" | "trailer"
-        ) {
+        if NO_TRAILERS.contains(&name.as_str()) {
             return Err(ProtocolError::bad("a trailer that may not be one"));
         }
         let value = HeaderValue::from_bytes(field.value).map_err(|_| BAD)?;

@@ -84,10 +84,6 @@ impl Fields {
 /// `Ok(None)` if it isn't there yet. Each line must end with CR LF and may hold neither
 /// elsewhere; a line that begins with white space (a folded field) is refused.
 pub(super) fn end(buf: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
-    const LONG: ProtocolError = ProtocolError::new(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "the head is too long",
-    );
     let within = &buf[..buf.len().min(limits.head_bytes_max)];
     let mut start = 0;
     for lf in memchr::memchr_iter(b'\n', within) {
@@ -136,6 +132,11 @@ pub(super) fn syntax(error: httparse::Error) -> ProtocolError {
     }
 }
 
+const LONG: ProtocolError = ProtocolError::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the head is too long",
+);
+
 pub(super) const TOO_MANY: ProtocolError = ProtocolError::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the head has too many fields",
@@ -176,7 +177,7 @@ impl Said {
                         .value
                         .trim_ascii()
                         .eq_ignore_ascii_case(b"100-continue");
-                    said.expects = Some(known && said.expects != Some(false));
+                    said.expects = Some(known && said.expects.is_none());
                 }
                 7 if field.name.eq_ignore_ascii_case("upgrade") => said.upgrade = true,
                 10 if field.name.eq_ignore_ascii_case("connection") => {
@@ -195,6 +196,8 @@ impl Said {
                     transfer_encoding(field.value)?;
                     said.chunked = true;
                 }
+                // `HeaderName` takes no more.
+                0x1_0000.. => return Err(LONG),
                 _ => {}
             }
         }

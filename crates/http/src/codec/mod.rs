@@ -33,7 +33,7 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// Fields of a head. Default 100.
     pub fields_max: usize,
-    /// Bytes of a request's target. Default 8 KiB.
+    /// Bytes of a request's target; never more than 65,534. Default 8 KiB.
     pub target_bytes_max: usize,
     /// Bytes of the line that begins a chunk, with its extensions. Default 256.
     pub chunk_line_bytes_max: usize,

@@ -22,6 +22,9 @@ pub enum Target {
     Asterisk,
 }
 
+/// The most bytes that a `Uri` can have.
+const TARGET_BYTES_MAX: usize = u16::MAX as usize - 1;
+
 /// A parsed request head; re-use one to keep its room.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
@@ -135,18 +138,22 @@ pub fn parse(
 ) -> Result<Option<usize>, ProtocolError> {
     let skipped = empty_lines(buf);
     let buf = &buf[skipped..];
+    check_target_so_far(buf, limits)?;
     let Some(len) = head::end(buf, limits)? else {
-        check_target_so_far(buf, limits)?;
         return Ok(None);
     };
     let bytes = &buf[..len];
-    check_target_so_far(bytes, limits)?;
     let mut fields = [MaybeUninit::uninit(); FIELDS_MAX];
     let most = limits.fields_max.min(FIELDS_MAX);
     let mut request = httparse::Request::new(&mut []);
     let status = request
         .parse_with_uninit_headers(bytes, &mut fields[..most])
-        .map_err(head::syntax)?;
+        .map_err(|error| match error {
+            httparse::Error::Version if !names_version(bytes) => {
+                ProtocolError::bad("an invalid request line")
+            }
+            error => head::syntax(error),
+        })?;
     if status.is_partial() {
         return Err(ProtocolError::bad("an invalid head"));
     }
@@ -197,6 +204,18 @@ fn empty_lines(buf: &[u8]) -> usize {
     skipped
 }
 
+/// Says whether the request line ends in a version, be it one that nobody speaks.
+fn names_version(bytes: &[u8]) -> bool {
+    let line = bytes
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
+    let mut parts = line.split(|byte| *byte == b' ').skip(2);
+    let version = parts.next().and_then(|part| part.strip_prefix(b"HTTP/"));
+    let digits = |version: &[u8]| matches!(version, [major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit());
+    version.is_some_and(digits) && parts.next().is_none()
+}
+
 /// Refuses a target that is too long before its end has come.
 fn check_target_so_far(buf: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
     let Some(start) = memchr::memchr(b' ', &buf[..buf.len().min(64)]) else {
@@ -206,8 +225,9 @@ fn check_target_so_far(buf: &[u8], limits: &Limits) -> Result<(), ProtocolError>
         return Ok(());
     };
     let rest = &buf[start + 1..];
-    let seen = &rest[..rest.len().min(limits.target_bytes_max + 1)];
-    if seen.len() > limits.target_bytes_max && !seen.iter().any(|b| matches!(b, b' ' | b'\r')) {
+    let most = limits.target_bytes_max.min(TARGET_BYTES_MAX);
+    let seen = &rest[..rest.len().min(most + 1)];
+    if seen.len() > most && !seen.iter().any(|byte| matches!(byte, b' ' | b'\r' | b'\n')) {
         return Err(ProtocolError::new(
             StatusCode::URI_TOO_LONG,
             "the target is too long",
@@ -221,7 +241,7 @@ fn form(method: &Method, target: &str) -> Result<Target, ProtocolError> {
     let bytes = target.as_bytes();
     if *method == Method::CONNECT {
         let authority = target.parse::<http::uri::Authority>().map_err(|_| BAD)?;
-        let plain = authority.port_u16().is_some() && !target.contains('@');
+        let plain = authority.port_u16().is_some() && is_host(bytes);
         return if plain {
             Ok(Target::Authority)
         } else {
@@ -229,26 +249,24 @@ fn form(method: &Method, target: &str) -> Result<Target, ProtocolError> {
         };
     }
     match bytes.first() {
-        Some(b'/') => {
-            let query = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
-            let fine = bytes[..query].iter().all(|byte| is_path(*byte))
-                && bytes[query..].iter().all(|byte| is_query(*byte));
-            if fine { Ok(Target::Origin) } else { Err(BAD) }
-        }
+        Some(b'/') if is_path_and_query(bytes) => Ok(Target::Origin),
+        Some(b'/') => Err(BAD),
         Some(b'*') if target == "*" && *method == Method::OPTIONS => Ok(Target::Asterisk),
         _ => {
             let uri: Uri = target.parse().map_err(|_| BAD)?;
             let web = matches!(uri.scheme_str(), Some("http" | "https"));
-            let host = uri.authority().is_some_and(|authority| {
-                !authority.as_str().contains('@') && is_host(authority.as_str().as_bytes())
-            });
-            if web && host && !target.contains('#') {
-                Ok(Target::Absolute)
-            } else {
-                Err(BAD)
-            }
+            let (_, after) = target.split_once("://").ok_or(BAD)?;
+            let (host, rest) = after.split_at(after.find(['/', '?']).unwrap_or(after.len()));
+            let fine = web && is_host(host.as_bytes()) && is_path_and_query(rest.as_bytes());
+            if fine { Ok(Target::Absolute) } else { Err(BAD) }
         }
     }
+}
+
+fn is_path_and_query(bytes: &[u8]) -> bool {
+    let query = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
+    bytes[..query].iter().all(|byte| is_path(*byte))
+        && bytes[query..].iter().all(|byte| is_query(*byte))
 }
 
 /// The bytes of a path that `http::Uri` takes: visible ASCII without `#<>?\^` and backquote.
@@ -282,7 +300,8 @@ fn check_host(
     }
 }
 
-/// A name or an address, perhaps with a port.
+/// A name or an address, perhaps with a port. Percent-encoding, which RFC 3986 allows in a
+/// name, has no use in one of DNS and is refused.
 fn is_host(value: &[u8]) -> bool {
     let (host, port) = if value.first() == Some(&b'[') {
         let Some(end) = memchr::memchr(b']', value) else {
@@ -298,7 +317,7 @@ fn is_host(value: &[u8]) -> bool {
         (inside, &value[end + 1..])
     } else {
         let end = memchr::memchr(b':', value).unwrap_or(value.len());
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
         if !value[..end].iter().all(plain) {
             return false;
         }

@@ -82,7 +82,14 @@ pub fn parse(
             "the body is too long",
         ));
     }
-    head.keep_alive = said.keeps_alive(head.version);
+    // These have no body and may not name one (RFC 9110, section 8.6). Where the peer sends it
+    // all the same is not known, so nothing is read behind it.
+    let named = named.is_some_and(|framing| framing != Framing::Empty);
+    if named && head.status.is_informational() {
+        return Err(ProtocolError::bad("an interim response with a body"));
+    }
+    let in_doubt = named && head.status == StatusCode::NO_CONTENT;
+    head.keep_alive = said.keeps_alive(head.version) && !in_doubt;
     let mut kept = Fields::default();
     kept.set(bytes, response.headers);
     head.headers = kept.to_map();
