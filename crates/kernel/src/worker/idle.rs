@@ -77,7 +77,7 @@ impl Worker {
 
     fn has_work(&self) -> bool {
         !self.next.get().is_null()
-            || self.run.len() != 0
+            || !self.run.is_empty()
             || !self.fresh.is_empty()
             || self.fresh_local.len() != 0
     }

@@ -37,7 +37,7 @@ mod idle;
 mod queue;
 
 pub(crate) use idle::Sleepers;
-pub(crate) use queue::{Inbox, RunQueue};
+pub(crate) use queue::{Inbox, ReadyQueue, RunQueue};
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
@@ -137,7 +137,7 @@ pub(crate) struct Worker {
     current: Cell<*const Record>,
     next: Cell<*const Record>,
     next_streak: Cell<u32>,
-    run: RunQueue,
+    run: ReadyQueue,
     fresh: crossbeam_deque::Worker<Fresh>,
     fresh_local: RunQueue,
     turn: Cell<u32>,
@@ -175,7 +175,7 @@ impl Worker {
             current: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             next_streak: Cell::new(0),
-            run: RunQueue::new(),
+            run: ReadyQueue::new(),
             fresh,
             fresh_local: RunQueue::new(),
             turn: Cell::new(0),
@@ -293,7 +293,7 @@ impl Worker {
     pub(crate) fn offer_fresh(&self, stack_bytes: usize) -> Option<NonNull<Record>> {
         let ticks = self.ticks.get();
         let turn = self.turn.get();
-        let started_waiting = !self.next.get().is_null() || self.run.len() != 0;
+        let started_waiting = !self.next.get().is_null() || !self.run.is_empty();
         if (started_waiting && turn < TURN) || ticks.wrapping_add(1).is_multiple_of(HOUSEKEEPING) {
             return None;
         }
@@ -430,7 +430,7 @@ impl Worker {
         // nothing else alive here the wait would be for ever, but memory may come back
         // from outside: look again after a pause.
         self.fresh_local.push(task);
-        if self.run.len() == 0 && self.next.get().is_null() {
+        if self.run.is_empty() && self.next.get().is_null() {
             let pause_ns = 1_000_000;
             self.driver.poll(self, Some(pause_ns));
             self.keep_house();
@@ -443,7 +443,7 @@ impl Worker {
         self.driver.poll(self, Some(0));
         self.fire_timers();
         self.hosts.trim();
-        if self.run.len() == 0 || self.ticks.get().is_multiple_of(HOUSEKEEPING * 4) {
+        if self.run.is_empty() || self.ticks.get().is_multiple_of(HOUSEKEEPING * 4) {
             self.take_placed();
         }
     }
