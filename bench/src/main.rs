@@ -1,3 +1,81 @@
 //! Side-by-side comparisons of Ropewalk with its peers.
+//!
+//! `cargo run --release -p ropewalk-bench -- NAME [--quick] [--rounds N] [--only A,B]`
+//! prints one JSON object a line on standard output and a Markdown table on standard error.
+//! BENCHMARKS.md says what each benchmark measures and how.
+//!
+//! The rooms: `switch`, `spawn`, `memory`, `echo` and `http` hold one benchmark each; `peers`
+//! holds the contenders' side of them; `child` runs a contender in a process of its own;
+//! `contest` takes the contenders' turns, `paced` for `switch` and `spawn`, `server` for the
+//! servers; `load` generates the load of the server benchmarks;
+//! `measure` reads clocks and counters; `report` prints.
 
-fn main() {}
+mod arguments;
+mod child;
+mod contest;
+mod echo;
+mod epoll;
+mod histogram;
+mod http;
+mod load;
+mod measure;
+mod memory;
+mod paced;
+mod peers;
+mod report;
+mod response;
+mod server;
+mod spawn;
+mod switch;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Invocation};
+use report::Report;
+
+type Benchmark = fn(&Arguments) -> Report;
+
+const BENCHMARKS: [(&str, Benchmark); 6] = [
+    ("switch", switch::run),
+    ("spawn", spawn::run),
+    ("memory", memory::run),
+    ("echo", echo::run),
+    ("http", http::run),
+    ("http-pipelined", http::run_pipelined),
+];
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse(std::env::args().skip(1)) {
+        Ok(Invocation::Child {
+            role,
+            contender,
+            core,
+        }) => {
+            child::play(role, &contender, core);
+            return ExitCode::SUCCESS;
+        }
+        Ok(Invocation::Benchmarks(arguments)) => arguments,
+        Err(message) => {
+            eprintln!("{message}\n\n{}", arguments::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    if cfg!(debug_assertions) {
+        eprintln!("warning: a debug build; add --release for numbers that mean anything");
+    }
+    measure::raise_descriptor_limit();
+    report::print_setting();
+    let mut complete = true;
+    for (name, run) in BENCHMARKS {
+        if arguments.name == name || arguments.name == "all" {
+            let report = run(&arguments);
+            report.print();
+            complete &= report.is_complete();
+        }
+    }
+    if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
