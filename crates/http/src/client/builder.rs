@@ -192,6 +192,7 @@ impl ClientBuilder {
             header::HOST,
             header::CONTENT_LENGTH,
             header::TRANSFER_ENCODING,
+            header::EXPECT,
         ] {
             if self.settings.headers.contains_key(&name) {
                 let message = format!("{name} can't be a default: it differs by request");

@@ -36,9 +36,7 @@ pub(crate) fn run(client: &Client, request: Request) -> Result<Response, Error> 
         .and_then(|timeout| Instant::now().checked_add(timeout));
     let mut headers = request.headers;
     // The caller's own `Expect` is carried out, not just passed on.
-    let asked = headers
-        .remove(header::EXPECT)
-        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let asked = headers.remove(header::EXPECT).is_some();
     let mut call = Call {
         client,
         method: request.method,

@@ -31,7 +31,9 @@ const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
 /// A body is written in pieces of this size.
 const PIECE_BYTES: usize = 32 * 1024;
 /// What one read of the network may bring in.
-const INBOX_BYTES: usize = 8 * 1024;
+const INBOX_BYTES: usize = 16 * 1024;
+/// From this size on a buffer is read into directly.
+const DIRECT_BYTES_MIN: usize = 4 * 1024;
 /// How long to wait for the answer to `Expect: 100-continue` before sending the body regardless.
 const EXPECT_WAIT: Duration = Duration::from_secs(1);
 /// How many 1xx responses may come before the final one.
@@ -153,9 +155,15 @@ impl Connection {
         self.transport.set_limits(limits);
     }
 
-    /// Tells whether everything received has been consumed.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.inbox.is_empty()
+    /// Makes the connection ready to lie idle. Returns false if it can't: something came unasked,
+    /// which must not become the answer to another request.
+    pub(crate) fn rest(&mut self) -> bool {
+        let idle = self.inbox.is_empty();
+        if idle && self.inbox.bytes.len() > INBOX_BYTES {
+            // Grown for a large head.
+            self.inbox = Inbox::default();
+        }
+        idle
     }
 
     /// Reads some of a body into `buf`, which is not empty; 0 when it has been read to its end.
@@ -170,12 +178,25 @@ impl Connection {
             if let Some(n) = self.take_body(decoder, buf)? {
                 return Ok(n);
             }
+            // Here the inbox is empty. What is body for certain need not go through it.
+            if let Some(left) = decoder.left()
+                && buf.len() >= DIRECT_BYTES_MIN
+            {
+                let most = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let n = self.transport.read(&mut buf[..most]).map_err(failed)?;
+                let decoded = decoder.decode(&buf[..n]);
+                let decoded = decoded.map_err(|e| protocol_error(Phase::Body, e))?;
+                debug_assert_eq!(decoded.data, 0..n);
+                if n > 0 {
+                    return Ok(n);
+                }
+                return Err(cut_short());
+            }
             if self.inbox.fill(&mut self.transport).map_err(failed)? == 0 {
                 if decoder.eof() {
                     break;
                 }
-                let message = "the server closed the connection before the end of the body";
-                return Err(Error::new(Cause::Closed, Phase::Body, message));
+                return Err(cut_short());
             }
         }
         Ok(0)
@@ -537,6 +558,12 @@ fn read_piece(reader: &mut dyn Read, piece: &mut [u8], left: Option<u64>) -> Res
             }
         }
     }
+}
+
+/// The peer went away within a body.
+fn cut_short() -> Error {
+    let message = "the server closed the connection before the end of the body";
+    Error::new(Cause::Closed, Phase::Body, message)
 }
 
 /// The peer broke the rules of HTTP.

@@ -136,6 +136,11 @@ fn check(request: &mut Request) -> Result<(), Error> {
     if request.headers.contains_key(header::TRANSFER_ENCODING) {
         return refuse("Transfer-Encoding is set by the client; use `Body::reader` for chunks");
     }
+    if let Some(expect) = request.headers.get(header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return refuse("an Expect other than 100-continue");
+    }
     if request
         .headers
         .get_all(header::HOST)

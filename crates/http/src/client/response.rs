@@ -250,15 +250,13 @@ impl Incoming {
             let message = "reading the body failed before";
             return Err(Error::new(Cause::Closed, Phase::Body, message));
         };
+        // A length that is too large is refused at once, chunks when they have proved too many.
+        let promised = self.read.saturating_add(self.decoder.left().unwrap_or(0));
+        within(self.bytes_max, promised)?;
         let n = connection.read_body(&mut self.decoder, buf)?;
         self.read += n as u64;
-        match self.bytes_max {
-            Some(max) if self.read > max => {
-                let message = format!("the body is longer than {max} bytes (body_bytes_max)");
-                Err(Error::new(Cause::Limit, Phase::Body, message))
-            }
-            _ => Ok(n),
-        }
+        within(self.bytes_max, self.read)?;
+        Ok(n)
     }
 
     /// Gives the connection back, or closes it, once the body has been read to its end.
@@ -266,13 +264,23 @@ impl Incoming {
         if !self.decoder.is_done() {
             return;
         }
-        if let Some(lease) = self.lease.take()
+        if let Some(mut lease) = self.lease.take()
             && self.keeps_alive
-            // Whatever came unasked must not become the answer to another request.
-            && lease.connection.as_ref().is_some_and(Connection::is_drained)
+            && lease.connection.as_mut().is_some_and(Connection::rest)
         {
             lease.keep();
         }
+    }
+}
+
+/// Refuses a body of more than `max` bytes.
+fn within(max: Option<u64>, bytes: u64) -> Result<(), Error> {
+    match max {
+        Some(max) if bytes > max => {
+            let message = format!("the body is longer than {max} bytes (body_bytes_max)");
+            Err(Error::new(Cause::Limit, Phase::Body, message))
+        }
+        _ => Ok(()),
     }
 }
 

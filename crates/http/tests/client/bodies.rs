@@ -164,6 +164,68 @@ fn a_premature_end_is_an_error() {
     });
 }
 
+/// Ends a response behind each of its bytes: whole only if it is whole.
+#[test]
+fn a_response_cut_anywhere_is_an_error() {
+    each_way(|| {
+        for answer in [
+            ok("hello"),
+            format!("{CHUNKED}3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nX-Trailer: 1\r\n\r\n"),
+            format!("HTTP/1.1 100 Continue\r\n\r\n{}", ok("hello")),
+        ] {
+            let whole = answer.len();
+            let server = Server::start(move |n, peer| {
+                peer.request();
+                peer.send(&answer.as_bytes()[..n.min(whole)]);
+            });
+            let client = Client::new();
+            for n in 0..=whole {
+                let result = client.get(server.url("/")).send().and_then(|r| r.bytes());
+                match result {
+                    Ok(bytes) => assert!(n == whole && bytes == b"hello", "cut at {n}"),
+                    Err(e) => assert!(n < whole && e.is_closed(), "cut at {n}: {e}"),
+                }
+                assert_eq!(server.accepted(), n + 1);
+            }
+        }
+    });
+}
+
+/// Buffers of every size, around the one from which they are read into directly.
+#[test]
+fn any_buffer_size_reads_the_same() {
+    each_way(|| {
+        let body: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        let mut sized =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        sized.extend(&body);
+        let mut chunked = CHUNKED.as_bytes().to_vec();
+        for chunk in body.chunks(4_099) {
+            chunked.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            chunked.extend(chunk);
+            chunked.extend(b"\r\n");
+        }
+        chunked.extend(b"0\r\n\r\n");
+        for answer in [sized, chunked] {
+            let server = Server::always(answer);
+            let client = Client::new();
+            for size in [1, 7, 4095, 4096, 4097, 16_384, 65_536, 200_000] {
+                let mut response = client.get(server.url("/")).send().unwrap();
+                let mut piece = vec![0; size];
+                let mut read = Vec::new();
+                loop {
+                    match response.read(&mut piece).unwrap() {
+                        0 => break,
+                        n => read.extend_from_slice(&piece[..n]),
+                    }
+                }
+                assert!(read == body, "in pieces of {size}");
+            }
+            assert_eq!(server.accepted(), 1);
+        }
+    });
+}
+
 #[test]
 fn a_premature_end_shows_in_read_too() {
     let server = Server::once("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello");

@@ -43,6 +43,26 @@ fn a_finished_response_gives_its_connection_back() {
 }
 
 #[test]
+fn the_last_clone_and_the_last_response_close_the_connections() {
+    each_way(|| {
+        let (sender, closed) = mpsc::channel();
+        let server = Server::start(move |_, peer| {
+            while peer.request().is_some() {
+                peer.send(ok("body"));
+            }
+            sender.send(()).unwrap();
+        });
+        let client = Client::new();
+        client.get(server.url("/")).send().unwrap().bytes().unwrap();
+        let open = client.get(server.url("/")).send().unwrap();
+        drop(client);
+        assert_eq!(open.text().unwrap(), "body");
+        closed.recv().unwrap();
+        assert_eq!(server.accepted(), 1);
+    });
+}
+
+#[test]
 fn an_open_response_keeps_its_connection_to_itself() {
     let server = Server::always(ok("body"));
     let client = Client::new();

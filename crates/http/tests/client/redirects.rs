@@ -245,7 +245,12 @@ fn an_endless_redirect_body_costs_only_its_connection() {
         peer.send("HTTP/1.1 302 Found\r\nLocation: /to\r\nTransfer-Encoding: chunked\r\n\r\n");
         while peer.stream.write_all(b"4\r\nmore\r\n").is_ok() {}
     });
-    let response = Client::new().get(server.url("/")).send().unwrap();
+    // With one connection at a time, the first must be given up before the second is opened.
+    let client = Client::builder()
+        .connections_per_host_max(1)
+        .build()
+        .unwrap();
+    let response = client.get(server.url("/")).send().unwrap();
     assert_eq!(response.text().unwrap(), "arrived");
     assert_eq!(server.accepted(), 2);
 }

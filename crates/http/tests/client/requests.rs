@@ -251,6 +251,10 @@ fn contradictions_are_refused_before_anything_is_sent() {
             "Content-Length",
         ),
         (post().header("host", "a").header("host", "b"), "Host"),
+        (
+            post().header("expect", "the unexpected").body("x"),
+            "Expect",
+        ),
         (post().header("bad name", "x"), "header name"),
         (post().header("x", "split\r\nevil: 1"), "header x"),
         (

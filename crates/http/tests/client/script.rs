@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Runs a test from a plain thread and inside runtimes of one and of two workers.
-pub fn each_way(test: impl Fn() + Send + Sync) {
+pub(crate) fn each_way(test: impl Fn() + Send + Sync) {
     test();
     for workers in [1, 2] {
         let runtime = ropewalk_rt::Runtime::builder()
@@ -26,31 +26,31 @@ pub fn each_way(test: impl Fn() + Send + Sync) {
 }
 
 /// A scripted server; dropped, it fails the test if one of its scripts panicked.
-pub struct Server {
-    pub addr: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
     accepted: Arc<AtomicUsize>,
     panics: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicUsize>,
 }
 
 /// One accepted connection, seen from the server.
-pub struct Peer {
-    pub stream: TcpStream,
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// A request as it came in.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// Request line and headers, without the empty line.
-    pub head: String,
+    pub(crate) head: String,
     /// The body, with chunks taken apart.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Server {
     /// Runs `script(n, peer)` on a thread for the n-th connection (from 0).
-    pub fn start(script: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Server {
+    pub(crate) fn start(script: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
@@ -93,7 +93,7 @@ impl Server {
     }
 
     /// Answers every request of every connection with the same bytes.
-    pub fn always(answer: impl Into<Vec<u8>>) -> Server {
+    pub(crate) fn always(answer: impl Into<Vec<u8>>) -> Server {
         let answer = answer.into();
         Server::start(move |_, peer| {
             while peer.request().is_some() {
@@ -103,7 +103,7 @@ impl Server {
     }
 
     /// Answers one request a connection with these bytes, then closes.
-    pub fn once(answer: impl Into<Vec<u8>>) -> Server {
+    pub(crate) fn once(answer: impl Into<Vec<u8>>) -> Server {
         let answer = answer.into();
         Server::start(move |_, peer| {
             if peer.request().is_some() {
@@ -112,12 +112,12 @@ impl Server {
         })
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
 
     /// How many connections were accepted so far.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 }
@@ -136,19 +136,19 @@ impl Drop for Server {
 
 impl Peer {
     /// Sends bytes; a client that has gone is no failure of the script.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
     /// Reads the next request whole; `None` if the client closed instead.
-    pub fn request(&mut self) -> Option<Request> {
+    pub(crate) fn request(&mut self) -> Option<Request> {
         let head = self.head()?;
         let body = self.body(&head);
         Some(Request { head, body })
     }
 
     /// Reads up to the empty line.
-    pub fn head(&mut self) -> Option<String> {
+    pub(crate) fn head(&mut self) -> Option<String> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at;
@@ -164,7 +164,7 @@ impl Peer {
     }
 
     /// Reads the body that `head` announces.
-    pub fn body(&mut self, head: &str) -> Vec<u8> {
+    pub(crate) fn body(&mut self, head: &str) -> Vec<u8> {
         if field(head, "transfer-encoding").as_deref() == Some("chunked") {
             let mut body = Vec::new();
             loop {
@@ -200,7 +200,7 @@ impl Peer {
     }
 
     /// Reads some more; 0 when the client has closed or reset.
-    pub fn fill(&mut self) -> usize {
+    pub(crate) fn fill(&mut self) -> usize {
         let mut chunk = [0; 4096];
         let n = self.stream.read(&mut chunk).unwrap_or(0);
         self.buffer.extend_from_slice(&chunk[..n]);
@@ -208,23 +208,23 @@ impl Peer {
     }
 
     /// Waits until the client closes.
-    pub fn until_closed(&mut self) {
+    pub(crate) fn until_closed(&mut self) {
         while self.fill() > 0 {}
     }
 }
 
 impl Request {
-    pub fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         self.head.lines().next().unwrap()
     }
 
-    pub fn field(&self, name: &str) -> Option<String> {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
         field(&self.head, name)
     }
 }
 
 /// The value of the only field of that name.
-pub fn field(head: &str, name: &str) -> Option<String> {
+pub(crate) fn field(head: &str, name: &str) -> Option<String> {
     let mut values = head.lines().skip(1).filter_map(|line| {
         let (n, v) = line.split_once(':')?;
         n.eq_ignore_ascii_case(name).then(|| v.trim().to_owned())
@@ -235,7 +235,7 @@ pub fn field(head: &str, name: &str) -> Option<String> {
 }
 
 /// A whole answer with a length.
-pub fn ok(body: &str) -> String {
+pub(crate) fn ok(body: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
