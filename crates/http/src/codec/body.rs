@@ -5,7 +5,7 @@ use std::ops::Range;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::head::{self, FIELDS_MAX};
+use super::head::{self, FIELDS_MAX, LENGTH_MAX};
 use super::{Framing, Limits, ProtocolError};
 
 /// Finds the data of one body in the bytes of a connection.
@@ -175,8 +175,10 @@ impl Decoder {
                 match (digit, byte) {
                     _ if *line_bytes > line_max => return Err(LINE),
                     (Some(digit), _) => {
-                        let more = value.checked_mul(16).ok_or(SIZE)?;
-                        *value = more | u64::from(digit);
+                        if *value > LENGTH_MAX >> 4 {
+                            return Err(SIZE);
+                        }
+                        *value = *value << 4 | u64::from(digit);
                         *digits = true;
                     }
                     (None, b'\r') if *digits => {

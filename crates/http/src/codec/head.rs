@@ -10,6 +10,10 @@ use super::{Framing, Limits, ProtocolError};
 /// The most fields a head can have, whatever the limits say.
 pub(super) const FIELDS_MAX: usize = 256;
 
+/// The longest body, or chunk of one, that can be named: what a signed number holds too, so
+/// that no other reader sees another number in the digits.
+pub(super) const LENGTH_MAX: u64 = i64::MAX as u64;
+
 /// The fields of one head: a copy of its bytes and where in them names and values lie.
 ///
 /// Kept that way because most handlers look at few of them or none; both vectors keep their
@@ -251,7 +255,7 @@ fn content_length(value: &[u8]) -> Result<u64, ProtocolError> {
     if value.is_empty() {
         return Err(BAD);
     }
-    value.iter().try_fold(0u64, |length, byte| {
+    let length = value.iter().try_fold(0u64, |length, byte| {
         let digit = byte
             .is_ascii_digit()
             .then(|| u64::from(byte - b'0'))
@@ -260,7 +264,12 @@ fn content_length(value: &[u8]) -> Result<u64, ProtocolError> {
             .checked_mul(10)
             .and_then(|tens| tens.checked_add(digit))
             .ok_or(BAD)
-    })
+    })?;
+    if length > LENGTH_MAX {
+        Err(BAD)
+    } else {
+        Ok(length)
+    }
 }
 
 /// `chunked`, alone: nobody here decodes another transfer coding.

@@ -2,15 +2,19 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `changes` | messages, changed at random |
 //! | `corpus` | the messages: hostile ones with the status they earn, and good ones |
 //! | `hostile` | each hostile message is refused, each good one understood |
 //! | `splits` | it makes no difference in how many pieces a message comes |
 //! | `round_trip` | what was encoded parses to the same; noise never panics |
-//! | `oracle` | hyper understands what we accept in the same way |
+//! | `oracle` | hyper understands the requests that we accept in the same way |
+//! | `oracle_of_responses` | and the responses |
 
+mod changes;
 mod corpus;
 mod hostile;
 mod oracle;
+mod oracle_of_responses;
 mod round_trip;
 mod splits;
 

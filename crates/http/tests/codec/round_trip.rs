@@ -1,17 +1,15 @@
 //! What was encoded parses to the same, however it is cut; noise never panics, and no mutation
 //! of a good request is understood otherwise than by hyper.
 
-use std::sync::LazyLock;
-
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use ropewalk_http::codec::{self, Framing, Limits};
 
-use super::corpus::{good, requests};
+use super::changes::{changed, lines_of, request_seeds, response_seeds};
 use super::hostile::body_limits;
-use super::{body, oracle, request, response};
+use super::{body, oracle, oracle_of_responses, request, response};
 
 fn method() -> impl Strategy<Value = Method> {
     let known = select(vec![
@@ -78,138 +76,11 @@ fn cut<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
         .collect()
 }
 
-/// One change of a message.
-#[derive(Clone, Debug)]
-enum Change {
-    Replace(Index, u8),
-    Insert(Index, Vec<u8>),
-    Remove(Index, usize),
-    /// Repeats some bytes behind themselves.
-    Repeat(Index, usize),
-    /// Puts a line in, behind any line.
-    Line(Index, Index),
-    /// Changes the case of a letter.
-    Case(Index),
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    let sharp = select(b"\r\n \t\x0b\x0c\x00:;,=/?#*@[]%+-0159aAfF\x7f\x80\xa0\xff".to_vec());
-    let byte = prop_oneof![3 => sharp, 1 => any::<u8>()];
-    let words: Vec<Vec<u8>> = [
-        &b"\r\n"[..],
-        b"\r\n\r\n",
-        b"\n\n",
-        b"\r\n ",
-        b"0\r\n\r\n",
-        b"GET / HTTP/1.1\r\n",
-        b"chunked",
-        b", chunked",
-        b"HTTP/1.0",
-        b"http://",
-    ]
-    .map(<[u8]>::to_vec)
-    .into();
-    prop_oneof![
-        3 => (any::<Index>(), byte.clone()).prop_map(|(at, byte)| Change::Replace(at, byte)),
-        3 => (any::<Index>(), vec(byte, 1..3)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
-        2 => (any::<Index>(), select(words)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
-        2 => (any::<Index>(), 1..4usize).prop_map(|(at, len)| Change::Remove(at, len)),
-        1 => (any::<Index>(), 1..40usize).prop_map(|(at, len)| Change::Repeat(at, len)),
-        4 => (any::<Index>(), any::<Index>()).prop_map(|(at, from)| Change::Line(at, from)),
-        1 => any::<Index>().prop_map(Change::Case),
-    ]
-}
-
-impl Change {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
-        match self {
-            Change::Replace(at, byte) => {
-                let at = at.index(bytes.len());
-                bytes[at] = *byte;
-            }
-            Change::Insert(at, new) => {
-                let at = at.index(bytes.len() + 1);
-                bytes.splice(at..at, new.iter().copied());
-            }
-            Change::Remove(at, len) => {
-                let at = at.index(bytes.len());
-                bytes.drain(at..bytes.len().min(at + len));
-            }
-            Change::Repeat(at, len) => {
-                let at = at.index(bytes.len());
-                let end = bytes.len().min(at + len);
-                bytes.extend_from_within(at..end);
-                bytes[at..].rotate_right(end - at);
-            }
-            Change::Line(at, from) => {
-                let ends: Vec<usize> = line_starts(bytes);
-                let Some(at) = ends.get(at.index(ends.len().max(1))) else {
-                    return;
-                };
-                let line = &LINES[from.index(LINES.len())];
-                bytes.splice(at..at, line.iter().copied());
-            }
-            Change::Case(at) => {
-                let at = at.index(bytes.len());
-                if bytes[at].is_ascii_alphabetic() {
-                    bytes[at] ^= 0x20;
-                }
-            }
-        }
-    }
-}
-
-/// The places behind line ends.
-fn line_starts(bytes: &[u8]) -> Vec<usize> {
-    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    ends.map(|(at, _)| at + 1).collect()
-}
-
-/// Messages to change: short ones, for a change of a long one rarely hits what matters.
-static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let good = good::requests().into_iter().map(|case| case.bytes());
-    let hostile = requests::hostile().into_iter().map(|case| case.bytes);
-    good.chain(hostile.step_by(7))
-        .filter(|bytes| bytes.len() < 500)
-        .collect()
-});
-
-/// The lines of all of them, to put into others.
-static LINES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let all = requests::hostile().into_iter().map(|case| case.bytes);
-    let all = all.chain(good::requests().into_iter().map(|case| case.bytes()));
-    let mut lines: Vec<Vec<u8>> = all
-        .filter(|bytes| bytes.len() < 500)
-        .flat_map(|bytes| {
-            let lines: Vec<Vec<u8>> = bytes
-                .split_inclusive(|b| *b == b'\n')
-                .map(Vec::from)
-                .collect();
-            lines
-        })
-        .collect();
-    lines.sort();
-    lines.dedup();
-    lines
-});
-
-fn changed() -> impl Strategy<Value = Vec<u8>> {
-    (any::<Index>(), vec(change(), 1..4)).prop_map(|(seed, changes)| {
-        let mut bytes = SEEDS[seed.index(SEEDS.len())].clone();
-        for change in &changes {
-            change.apply(&mut bytes);
-        }
-        bytes
-    })
-}
-
 /// Bytes that look like messages from afar.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
-        select(LINES.clone()),
+        select(lines_of(&request_seeds())),
+        select(lines_of(&response_seeds())),
         vec(any::<u8>(), 0..20),
         select(vec![
             b"\r\n".to_vec(),
@@ -230,7 +101,7 @@ proptest! {
         method in method(),
         target in target(),
         fields in fields(),
-        length in prop::option::of(0..u64::MAX),
+        length in prop::option::of(0..=i64::MAX as u64),
     ) {
         let mut sent = vec![
             (http::header::HOST, HeaderValue::from_static("a.example:8080")),
@@ -265,7 +136,7 @@ proptest! {
     fn responses_come_back(
         status in 200..600u16,
         fields in fields(),
-        length in prop::option::of(0..u64::MAX),
+        length in prop::option::of(0..=i64::MAX as u64),
     ) {
         let status = StatusCode::from_u16(status).unwrap();
         let mut bytes = Vec::new();
@@ -330,23 +201,51 @@ proptest! {
     }
 }
 
+/// `PROPTEST_CASES` makes them more.
+fn many() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases * 8,
+        ..usual
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(many())]
 
     #[test]
-    fn no_change_makes_us_differ_from_hyper(bytes in changed()) {
+    fn no_change_makes_us_differ_from_hyper(bytes in changed(request_seeds())) {
         oracle::agree(&bytes)?;
         let mark = b"GET /mark HTTP/1.1\r\nHost: mark\r\n\r\n";
         oracle::agree(&[bytes.as_slice(), mark].concat())?;
     }
 
     #[test]
-    fn a_verdict_on_a_prefix_stands(bytes in changed(), at in any::<Index>()) {
+    fn no_change_of_a_response_makes_us_differ_from_hyper(bytes in changed(response_seeds())) {
+        for method in [Method::GET, Method::HEAD] {
+            oracle_of_responses::agree(&bytes, &method)?;
+        }
+    }
+
+    #[test]
+    fn a_verdict_on_a_prefix_stands(bytes in changed(request_seeds()), at in any::<Index>()) {
         let whole = request(&bytes).map(|some| some.map(|(len, _)| len));
         match request(&bytes[..at.index(bytes.len() + 1)]) {
             Ok(None) => {}
             Ok(Some((len, _))) => prop_assert_eq!(whole, Ok(Some(len))),
             Err(_) => prop_assert!(whole.is_err()),
+        }
+    }
+
+    #[test]
+    fn a_verdict_on_a_response_stands(bytes in changed(response_seeds()), at in any::<Index>()) {
+        let parsed = |bytes: &[u8]| {
+            response(bytes, &Method::GET).map(|some| some.map(|(len, _)| len))
+        };
+        match parsed(&bytes[..at.index(bytes.len() + 1)]) {
+            Ok(None) => {}
+            Ok(Some(len)) => prop_assert_eq!(parsed(&bytes), Ok(Some(len))),
+            Err(_) => prop_assert!(parsed(&bytes).is_err()),
         }
     }
 }

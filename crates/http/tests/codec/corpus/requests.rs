@@ -139,6 +139,8 @@ const FIELDS: &[(&str, &[u8], u16)] = &[
     ("two CLs, the first empty", b"Content-Length:\r\nContent-Length: 6\r\n", 400),
     ("CL 2^64", b"Content-Length: 18446744073709551616\r\n", 400),
     ("CL 10 * 2^64", b"Content-Length: 184467440737095516160\r\n", 400),
+    ("CL 2^64 - 1", b"Content-Length: 18446744073709551615\r\n", 400),
+    ("CL 2^63", b"Content-Length: 9223372036854775808\r\n", 400),
     ("CL of 40 digits", b"Content-Length: 1000000000000000000000000000000000000005\r\n", 400),
     ("CL with a parameter", b"Content-Length: 5;a=b\r\n", 400),
     // Transfer-Encoding.

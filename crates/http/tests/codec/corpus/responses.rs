@@ -17,6 +17,7 @@ const HEADS: &[(&str, &[u8])] = &[
     ("CL -1", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
     ("CL 0x5", b"HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\n"),
     ("an empty CL", b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n"),
+    ("CL 2^63", b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\n"),
     ("CL 2^64", b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n"),
     ("a bad CL of a 204", b"HTTP/1.1 204 None\r\nContent-Length: x\r\n\r\n"),
     ("a bad CL of a 304", b"HTTP/1.1 304 Same\r\nContent-Length: x\r\n\r\n"),
@@ -199,9 +200,9 @@ pub(crate) fn good() -> Vec<Good> {
     add(
         "the largest CL",
         get(),
-        b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n",
         200,
-        Length(u64::MAX),
+        Length(i64::MAX as u64),
         true,
     );
     add(
