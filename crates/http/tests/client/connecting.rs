@@ -113,13 +113,13 @@ fn a_connect_that_hangs_ends_at_its_timeout() {
         let addr = socket.local_addr().unwrap().as_socket().unwrap();
         let mut queued = Vec::new();
         while let Ok(stream) =
-            std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(50))
+            std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(200))
         {
             queued.push(stream);
         }
+        let connect_timeout = Duration::from_millis(40);
         let client = Client::builder()
-            .connect_timeout(Duration::from_millis(40))
-            .timeout(None)
+            .connect_timeout(connect_timeout)
             .build()
             .unwrap();
         let e = client.get(format!("http://{addr}/")).send().unwrap_err();

@@ -1,7 +1,8 @@
 //! The deadline, in every phase of a call; the read timeout, between.
 //!
 //! The servers here never do what the client waits for, so a test that ends has seen its timeout; how
-//! long it took is not measured.
+//! long it took is not measured. Where something must succeed before the timeout strikes, a busy
+//! machine may need more of it: see [`with_room`].
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::mpsc;
@@ -12,6 +13,18 @@ use ropewalk_http::client::{Body, Client, Error};
 use super::script::{Server, each_way, ok};
 
 const SHORT: Duration = Duration::from_millis(40);
+
+/// Tries with ever longer timeouts until the timeout struck where it was meant to.
+fn with_room<T>(attempt: impl Fn(Duration) -> Option<T>) -> T {
+    let mut timeout = SHORT;
+    loop {
+        if let Some(done) = attempt(timeout) {
+            return done;
+        }
+        timeout *= 2;
+        assert!(timeout < Duration::from_secs(120), "it never gets there");
+    }
+}
 
 #[track_caller]
 fn assert_timeout(e: &Error) {
@@ -38,10 +51,13 @@ fn a_server_that_never_answers() {
             "HTTP/1.1 100 Continue\r\n\r\n",
         ] {
             let server = hanging(answer);
-            let client = Client::builder().timeout(SHORT).build().unwrap();
-            let e = client.get(server.url("/")).send().unwrap_err();
-            assert_timeout(&e);
-            assert!(!e.is_body() && !e.is_connect(), "{e}");
+            let e = with_room(|timeout| {
+                let client = Client::builder().timeout(timeout).build().unwrap();
+                let e = client.get(server.url("/")).send().unwrap_err();
+                assert_timeout(&e);
+                (!e.is_connect()).then_some(e)
+            });
+            assert!(!e.is_body(), "{e}");
             assert!(e.to_string().contains("waiting for the response"), "{e}");
             // A request's own timeout wins, both ways.
             let client = Client::builder().timeout(None).build().unwrap();
@@ -64,12 +80,15 @@ fn a_body_that_stops() {
             "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf",
         ] {
             let server = hanging(answer);
-            let client = Client::builder().timeout(SHORT).build().unwrap();
-            let mut response = client.get(server.url("/")).send().unwrap();
-            let mut bytes = Vec::new();
-            let e = response.read_to_end(&mut bytes).unwrap_err();
+            let client = Client::new();
+            let e = with_room(|timeout| {
+                let mut response = client.get(server.url("/")).timeout(timeout).send().ok()?;
+                let mut bytes = Vec::new();
+                let e = response.read_to_end(&mut bytes).unwrap_err();
+                assert!(b"half".starts_with(&bytes));
+                (bytes.len() == 4).then_some(e)
+            });
             assert_eq!(e.kind(), ErrorKind::TimedOut);
-            assert_eq!(bytes, b"half");
             let e = e.into_inner().unwrap().downcast::<Error>().unwrap();
             assert_timeout(&e);
             assert!(e.is_body());
@@ -88,17 +107,11 @@ fn a_body_that_drips_does_not_outlast_the_deadline() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        let client = Client::builder()
-            .timeout(SHORT * 3)
-            .read_timeout(SHORT * 2)
-            .build()
-            .unwrap();
-        let e = client
-            .get(server.url("/"))
-            .send()
-            .unwrap()
-            .bytes()
-            .unwrap_err();
+        let e = with_room(|timeout| {
+            let client = Client::builder().timeout(timeout).read_timeout(timeout * 2);
+            let call = client.build().unwrap().get(server.url("/")).send();
+            Some(call.ok()?.bytes().unwrap_err())
+        });
         assert_timeout(&e);
         assert!(e.is_body());
     });
@@ -114,13 +127,12 @@ fn a_peer_that_does_not_take_the_body() {
             // Reads no more until the test is over.
             let _ = done.lock().unwrap().recv();
         });
-        let client = Client::builder().timeout(SHORT).build().unwrap();
-        let endless = Body::reader(std::io::repeat(b'x'));
-        let e = client
-            .post(server.url("/"))
-            .body(endless)
-            .send()
-            .unwrap_err();
+        let client = Client::new();
+        let e = with_room(|timeout| {
+            let endless = Body::reader(std::io::repeat(b'x'));
+            let call = client.post(server.url("/")).timeout(timeout).body(endless);
+            call.send().err().filter(|e| !e.is_connect())
+        });
         assert_timeout(&e);
         assert!(e.to_string().contains("sending"), "{e}");
         let silent = Client::builder()
@@ -141,18 +153,12 @@ fn a_peer_that_does_not_take_the_body() {
 #[test]
 fn the_read_timeout_limits_silence_alone() {
     each_way(|| {
-        let client = Client::builder()
-            .timeout(None)
-            .read_timeout(SHORT)
-            .build()
-            .unwrap();
         let server = hanging("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
-        let e = client
-            .get(server.url("/"))
-            .send()
-            .unwrap()
-            .bytes()
-            .unwrap_err();
+        let e = with_room(|silence| {
+            let client = Client::builder().timeout(None).read_timeout(silence);
+            let call = client.build().unwrap().get(server.url("/")).send();
+            Some(call.ok()?.bytes().unwrap_err())
+        });
         assert_timeout(&e);
         assert!(e.to_string().contains("read_timeout"), "{e}");
     });
@@ -196,30 +202,26 @@ fn redirects_share_the_deadline() {
 
 #[test]
 fn a_timed_out_connection_is_not_used_again() {
-    let server = Server::start(|n, peer| {
-        peer.request();
-        if n == 0 {
-            // Late, but it comes: must not be taken for the answer to another request.
-            peer.fill();
-            peer.send(ok("late"));
-        } else {
-            peer.send(ok("fresh"));
-            peer.until_closed();
+    let server = Server::start(|_, peer| {
+        while let Some(request) = peer.request() {
+            if request.line().contains("/never") {
+                peer.fill();
+            }
+            peer.send(ok("x"));
         }
     });
     let client = Client::new();
-    assert_timeout(
-        &client
-            .get(server.url("/"))
-            .timeout(SHORT)
+    with_room(|timeout| {
+        let e = client
+            .get(server.url("/never"))
+            .timeout(timeout)
             .send()
-            .unwrap_err(),
-    );
-    assert_eq!(
-        client.get(server.url("/")).send().unwrap().text().unwrap(),
-        "fresh"
-    );
-    assert_eq!(server.accepted(), 2);
+            .unwrap_err();
+        assert_timeout(&e);
+        (!e.is_connect()).then_some(())
+    });
+    client.get(server.url("/")).send().unwrap().bytes().unwrap();
+    assert!(server.accepted() >= 2);
 }
 
 /// A deadline of one call does not stay on the connection for the next.
@@ -228,27 +230,27 @@ fn limits_are_those_of_the_call() {
     each_way(|| {
         let server = Server::start(|_, peer| {
             while let Some(request) = peer.request() {
-                if request.line().contains("slow") {
-                    std::thread::sleep(SHORT * 3);
+                if let Some(ms) = request.line().split('?').nth(1) {
+                    let ms = ms.split(' ').next().unwrap().parse().unwrap();
+                    std::thread::sleep(Duration::from_millis(ms));
                 }
                 peer.send(ok("x"));
             }
         });
         let client = Client::new();
+        let short = with_room(|timeout| {
+            let quick = client.get(server.url("/")).timeout(timeout).send();
+            quick.ok()?.bytes().ok().map(|_| timeout)
+        });
+        let accepted = server.accepted();
+        let slow = server.url(&format!("/?{}", (short * 2).as_millis()));
         client
-            .get(server.url("/"))
-            .timeout(SHORT * 2)
-            .send()
-            .unwrap()
-            .bytes()
-            .unwrap();
-        client
-            .get(server.url("/slow"))
+            .get(slow)
             .timeout(None)
             .send()
             .unwrap()
             .bytes()
             .unwrap();
-        assert_eq!(server.accepted(), 1);
+        assert_eq!(server.accepted(), accepted);
     });
 }
