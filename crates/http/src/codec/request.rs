@@ -170,6 +170,10 @@ pub fn parse(
     let said = Said::read(request.headers)?;
     check_host(&said, version, request.headers)?;
     head.framing = said.framing(version)?.unwrap_or(Framing::Empty);
+    if head.form == Target::Authority && head.framing != Framing::Empty {
+        // What follows belongs to the tunnel (RFC 9110, section 9.3.6), or doesn't.
+        return Err(ProtocolError::bad("CONNECT with a body"));
+    }
     if let (Framing::Length(length), Some(most)) = (head.framing, limits.body_bytes_max)
         && length > most
     {

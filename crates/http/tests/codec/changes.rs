@@ -1,10 +1,14 @@
 //! Changes of messages: what a fault, or somebody with an intent, might do to them.
 
+use http::Method;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
-use super::corpus::{good, requests, responses};
+use super::corpus::{self, good};
+use super::{oracle, oracle_of_responses};
 
 /// One change of a message.
 #[derive(Clone, Debug)]
@@ -20,7 +24,7 @@ enum Change {
     Case(Index),
 }
 
-fn change(lines: Vec<Vec<u8>>) -> impl Strategy<Value = Change> {
+fn change(lines: BoxedStrategy<Vec<u8>>) -> impl Strategy<Value = Change> {
     let sharp = select(b"\r\n \t\x0b\x0c\x00:;,=/?#*@[]%+-0159aAfF\x7f\x80\xa0\xff".to_vec());
     let byte = prop_oneof![3 => sharp, 1 => any::<u8>()];
     let words: Vec<Vec<u8>> = [
@@ -43,7 +47,7 @@ fn change(lines: Vec<Vec<u8>>) -> impl Strategy<Value = Change> {
         2 => (any::<Index>(), select(words)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
         2 => (any::<Index>(), 1..4usize).prop_map(|(at, len)| Change::Remove(at, len)),
         1 => (any::<Index>(), 1..40usize).prop_map(|(at, len)| Change::Repeat(at, len)),
-        4 => (any::<Index>(), select(lines)).prop_map(|(at, line)| Change::Line(at, line)),
+        4 => (any::<Index>(), lines).prop_map(|(at, line)| Change::Line(at, line)),
         1 => any::<Index>().prop_map(Change::Case),
     ]
 }
@@ -95,43 +99,101 @@ fn line_starts(bytes: &[u8]) -> Vec<usize> {
     ends.map(|(at, _)| at + 1).collect()
 }
 
-/// Messages to change: short ones, for a change of a long one rarely hits what matters.
-pub(crate) fn request_seeds() -> Vec<Vec<u8>> {
-    let good = good::requests().into_iter().map(|case| case.bytes());
-    let hostile = requests::hostile().into_iter().map(|case| case.bytes);
-    let short = |bytes: &Vec<u8>| bytes.len() < 500;
-    good.chain(hostile.step_by(7)).filter(short).collect()
+/// Messages to change: mostly good ones, for most changes of a hostile one leave it hostile.
+pub(crate) struct Seeds {
+    good: Vec<Vec<u8>>,
+    hostile: Vec<Vec<u8>>,
 }
 
-/// The same of responses, with bodies behind them.
-pub(crate) fn response_seeds() -> Vec<Vec<u8>> {
-    let good = responses::good().into_iter().flat_map(|case| {
+pub(crate) fn requests() -> Seeds {
+    // Those with bodies thrice: they have more to be wrong about.
+    let good = good::requests().into_iter().flat_map(|case| {
+        let times = if case.body.is_empty() { 1 } else { 3 };
+        std::iter::repeat_n(case.bytes(), times)
+    });
+    let hostile = corpus::requests::hostile()
+        .into_iter()
+        .map(|case| case.bytes);
+    Seeds::new(good, hostile)
+}
+
+/// Responses, with bodies behind them that may be theirs.
+pub(crate) fn responses() -> Seeds {
+    let good = corpus::responses::good().into_iter().flat_map(|case| {
         let bodies: [&[u8]; 3] = [b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n"];
         bodies.map(|body| [case.bytes, body].concat())
     });
-    let hostile = responses::hostile().into_iter().map(|case| case.bytes);
-    let short = |bytes: &Vec<u8>| bytes.len() < 500;
-    good.chain(hostile).filter(short).collect()
+    let hostile = corpus::responses::hostile()
+        .into_iter()
+        .map(|case| case.bytes);
+    Seeds::new(good, hostile)
 }
 
-/// All their lines, to put into others.
-pub(crate) fn lines_of(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let lines = messages
-        .iter()
-        .flat_map(|bytes| bytes.split_inclusive(|byte| *byte == b'\n'));
-    let mut lines: Vec<Vec<u8>> = lines.map(Vec::from).collect();
-    lines.sort();
-    lines.dedup();
-    lines
-}
-
-/// One of the messages, changed in a few places.
-pub(crate) fn changed(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
-    let changes = vec(change(lines_of(&seeds)), 1..4);
-    (select(seeds), changes).prop_map(|(mut bytes, changes)| {
-        for change in &changes {
-            change.apply(&mut bytes);
+impl Seeds {
+    /// Short ones only: a change of a long one rarely hits what matters.
+    fn new(good: impl Iterator<Item = Vec<u8>>, hostile: impl Iterator<Item = Vec<u8>>) -> Seeds {
+        let short = |bytes: &Vec<u8>| bytes.len() < 500;
+        Seeds {
+            good: good.filter(short).collect(),
+            hostile: hostile.filter(short).collect(),
         }
-        bytes
-    })
+    }
+
+    /// One of the messages, changed in a few places.
+    pub(crate) fn changed(self) -> impl Strategy<Value = Vec<u8>> {
+        let changes = vec(change(self.lines().boxed()), 1..3);
+        let seed = prop_oneof![15 => select(self.good), 1 => select(self.hostile)];
+        (seed, changes).prop_map(|(mut bytes, changes)| {
+            for change in &changes {
+                change.apply(&mut bytes);
+            }
+            bytes
+        })
+    }
+
+    /// A line of any of them.
+    pub(crate) fn lines(&self) -> impl Strategy<Value = Vec<u8>> + use<> {
+        let lines = |messages: &[Vec<u8>]| {
+            let lines = messages
+                .iter()
+                .flat_map(|bytes| bytes.split_inclusive(|b| *b == b'\n'));
+            let mut lines: Vec<Vec<u8>> = lines.map(Vec::from).collect();
+            lines.sort();
+            lines.dedup();
+            lines
+        };
+        let is_field = |line: &Vec<u8>| line.contains(&b':') && !line.starts_with(b"Host");
+        let fields = lines(&self.good)
+            .into_iter()
+            .filter(is_field)
+            .collect::<Vec<_>>();
+        prop_oneof![2 => select(fields), 1 => select(lines(&self.hostile))]
+    }
+}
+
+#[test]
+fn changes_leave_enough_to_compare() {
+    let mut runner = TestRunner::deterministic();
+    let mut share = |seeds: Seeds, accepted: fn(&[u8]) -> bool| {
+        let changed = seeds.changed();
+        let some =
+            (0..2000).filter(|_| accepted(&changed.new_tree(&mut runner).unwrap().current()));
+        some.count() as f64 / 2000.0
+    };
+    let shares = [
+        share(requests(), |bytes| !oracle::by_us(bytes).is_empty()),
+        share(requests(), |bytes| {
+            let seen = oracle::by_us(bytes);
+            seen.iter()
+                .any(|seen| seen.body.as_ref().is_some_and(|body| !body.is_empty()))
+        }),
+        share(responses(), |bytes| {
+            oracle_of_responses::by_us(bytes, &Method::GET).is_some()
+        }),
+    ];
+    println!("{shares:?}");
+    assert!(
+        shares[0] > 0.2 && shares[1] > 0.08 && shares[2] > 0.2,
+        "{shares:?}"
+    );
 }

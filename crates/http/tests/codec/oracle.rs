@@ -30,7 +30,7 @@ pub(crate) struct Seen {
     version: Version,
     headers: HeaderMap,
     /// The body's data, if its end was seen.
-    body: Option<Vec<u8>>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 /// What hyper sees in the bytes of a connection that then ends.
@@ -213,6 +213,11 @@ const STRICTER: &[(&str, &[u8])] = &[
     (
         "CONNECT to a path",
         b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
+    // RFC 9110, section 9.3.6: what follows is the tunnel's.
+    (
+        "CONNECT with a body",
+        b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab",
     ),
     // RFC 9110, section 4.2.4: a user in a target is there to mislead.
     (

@@ -14,12 +14,12 @@ use super::{response, shown};
 
 /// A response as one of the two understood it.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     status: StatusCode,
     version: Version,
     headers: HeaderMap,
     /// The body's data, if it was whole.
-    body: Option<Vec<u8>>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 /// What hyper's client makes of the bytes, sent on its request before the connection ends.
@@ -68,7 +68,7 @@ fn by_hyper(bytes: &[u8], method: &Method) -> Option<Seen> {
 }
 
 /// What we make of them, behind the interim responses.
-fn by_us(mut bytes: &[u8], method: &Method) -> Option<Seen> {
+pub(crate) fn by_us(mut bytes: &[u8], method: &Method) -> Option<Seen> {
     loop {
         let (len, head) = response(bytes, method).ok()??;
         bytes = &bytes[len..];

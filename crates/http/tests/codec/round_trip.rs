@@ -7,9 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use ropewalk_http::codec::{self, Framing, Limits};
 
-use super::changes::{changed, lines_of, request_seeds, response_seeds};
 use super::hostile::body_limits;
-use super::{body, oracle, oracle_of_responses, request, response};
+use super::{body, changes, oracle, oracle_of_responses, request, response};
 
 fn method() -> impl Strategy<Value = Method> {
     let known = select(vec![
@@ -79,8 +78,8 @@ fn cut<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
 /// Bytes that look like messages from afar.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
-        select(lines_of(&request_seeds())),
-        select(lines_of(&response_seeds())),
+        changes::requests().lines(),
+        changes::responses().lines(),
         vec(any::<u8>(), 0..20),
         select(vec![
             b"\r\n".to_vec(),
@@ -214,21 +213,21 @@ proptest! {
     #![proptest_config(many())]
 
     #[test]
-    fn no_change_makes_us_differ_from_hyper(bytes in changed(request_seeds())) {
+    fn no_change_makes_us_differ_from_hyper(bytes in changes::requests().changed()) {
         oracle::agree(&bytes)?;
         let mark = b"GET /mark HTTP/1.1\r\nHost: mark\r\n\r\n";
         oracle::agree(&[bytes.as_slice(), mark].concat())?;
     }
 
     #[test]
-    fn no_change_of_a_response_makes_us_differ_from_hyper(bytes in changed(response_seeds())) {
+    fn no_change_of_a_response_makes_us_differ_from_hyper(bytes in changes::responses().changed()) {
         for method in [Method::GET, Method::HEAD] {
             oracle_of_responses::agree(&bytes, &method)?;
         }
     }
 
     #[test]
-    fn a_verdict_on_a_prefix_stands(bytes in changed(request_seeds()), at in any::<Index>()) {
+    fn a_verdict_on_a_prefix_stands(bytes in changes::requests().changed(), at in any::<Index>()) {
         let whole = request(&bytes).map(|some| some.map(|(len, _)| len));
         match request(&bytes[..at.index(bytes.len() + 1)]) {
             Ok(None) => {}
@@ -238,7 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn a_verdict_on_a_response_stands(bytes in changed(response_seeds()), at in any::<Index>()) {
+    fn a_verdict_on_a_response_stands(bytes in changes::responses().changed(), at in any::<Index>()) {
         let parsed = |bytes: &[u8]| {
             response(bytes, &Method::GET).map(|some| some.map(|(len, _)| len))
         };

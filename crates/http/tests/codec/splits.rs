@@ -34,6 +34,27 @@ fn a_hostile_request_never_passes_for_a_good_one() {
 }
 
 #[test]
+fn a_fault_is_told_before_the_head_is_whole() {
+    let faults: [(&[u8], u16); 9] = [
+        (b"GET / HTTP/1.1\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\r", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\rb", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\tHost: a\r\n", 400),
+        (b"\r\n\r\n\r\n", 400),
+        (&[b'A'; 64], 400),
+        (&[b"GET /".as_slice(), &[b'a'; 8192]].concat(), 414),
+    ];
+    for (bytes, status) in faults {
+        let got = request(bytes).map(|_| ());
+        assert_eq!(got, Err(status), "{}", shown(bytes));
+        let got = request(&bytes[..bytes.len() - 1]).map(|some| some.is_some());
+        assert_eq!(got, Ok(false), "a byte before, {}", shown(bytes));
+    }
+}
+
+#[test]
 fn what_follows_a_hostile_request_does_not_save_it() {
     let next = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     for case in requests::hostile() {

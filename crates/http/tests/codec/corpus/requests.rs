@@ -105,6 +105,12 @@ const HEADS: &[(&str, &[u8], u16)] = &[
     ("CONNECT with two ports", b"CONNECT a:80:90 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("CONNECT to bare IPv6", b"CONNECT ::1:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("CONNECT to bad IPv6", b"CONNECT [::g]:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("CONNECT with CL", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 400),
+    (
+        "CONNECT with TE",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
     ("CONNECT to *", b"CONNECT * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
 ];
 
