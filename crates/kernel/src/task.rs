@@ -1,4 +1,4 @@
-//! Starting a task and taking its outcome: the typed face of a [`Record`].
+//! Starting a task and taking its outcome: the typed face of a `Record`.
 
 use std::any::Any;
 use std::marker::PhantomData;

@@ -4,12 +4,12 @@
 //!
 //! Each worker has one driver, used on its own thread only. A driver provides
 //!
-//! - [`Driver::ready_op`]: run `attempt`, a non-blocking system call, until it gives
+//! - `ready_op`: run `attempt`, a non-blocking system call, until it gives
 //!   something else than `WouldBlock`, parking the calling coroutine in between until the
 //!   descriptor may be ready;
-//! - [`Driver::recv`]: receive into the caller's buffer;
-//! - [`Driver::poll`]: hand over what has been asked for, make runnable whom the kernel
-//!   has news for, and block for it if told to; also wakes for the worker's [`Signal`].
+//! - `recv`: receive into the caller's buffer;
+//! - `poll`: hand over what has been asked for, make runnable whom the kernel
+//!   has news for, and block for it if told to; also wakes for the worker's signal.
 //!
 //! and keeps these promises:
 //!
