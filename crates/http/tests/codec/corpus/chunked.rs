@@ -8,6 +8,10 @@ const BODIES: &[(&str, &[u8], u16)] = &[
     // Sizes.
     ("an empty size", b"\r\nabcde\r\n0\r\n\r\n", 400),
     ("an empty size with an extension", b";a=b\r\n0\r\n\r\n", 400),
+    ("an empty size as the end", b"\r\n\r\n", 400),
+    ("an extension without a size as the end", b";a=b\r\n\r\n", 400),
+    ("another byte for the LF behind the size", b"5\rXabcde\r\n0\r\n\r\n", 400),
+    ("another byte for the LF behind the last size", b"0\rX\r\n", 400),
     ("size -1", b"-1\r\nabcde\r\n0\r\n\r\n", 400),
     ("size +5", b"+5\r\nabcde\r\n0\r\n\r\n", 400),
     ("size 0x5", b"0x5\r\nabcde\r\n0\r\n\r\n", 400),
