@@ -22,7 +22,7 @@ use crate::memory;
 use crate::peers;
 
 /// How long the parent waits for an answer before it gives a child up.
-const ANSWER_LIMIT: Duration = Duration::from_secs(180);
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a child is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,23 +68,6 @@ impl Child {
     /// # Errors
     /// If the process can't be started.
     pub(crate) fn start(role: Role, contender: &str, core: Option<usize>) -> io::Result<Child> {
-        Child::start_with_errors_to(Stdio::inherit(), role, contender, core)
-    }
-
-    /// As [`Child::start`], with nothing said on standard error: for attempts that may well fail.
-    ///
-    /// # Errors
-    /// If the process can't be started.
-    pub(crate) fn attempt(role: Role, contender: &str, core: Option<usize>) -> io::Result<Child> {
-        Child::start_with_errors_to(Stdio::null(), role, contender, core)
-    }
-
-    fn start_with_errors_to(
-        errors: Stdio,
-        role: Role,
-        contender: &str,
-        core: Option<usize>,
-    ) -> io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["--child", role.name(), contender])
@@ -96,7 +79,7 @@ impl Child {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(errors);
+            .stderr(Stdio::inherit());
         let mut process = command.spawn()?;
         let input = process.stdin.take().expect("standard input is piped");
         let output = process.stdout.take().expect("standard output is piped");

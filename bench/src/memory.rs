@@ -31,15 +31,15 @@ pub(crate) const BUFFER_BYTES: usize = 2048;
 /// How long the tasks sleep: longer than anyone measures.
 pub(crate) const SLEEP: Duration = Duration::from_secs(3600);
 
-/// With the most tasks to try for; who can't reach a count is asked for the next below.
+/// Who takes part, each with as many tasks as it can have on a machine as it comes.
 const CONTENDERS: [(&str, u64); 4] = [
     ("ropewalk", 1_000_000),
     ("tokio", 1_000_000),
-    ("may", 1_000_000),
-    // Processes and threads share 32,768 numbers on a machine as it comes.
+    // Each of its stacks is two mappings, and a process may have 65,530.
+    ("may", 30_000),
+    // Processes and threads share 32,768 numbers.
     ("std-thread", 10_000),
 ];
-const COUNTS: [u64; 6] = [1_000_000, 100_000, 30_000, 20_000, 10_000, 1_000];
 
 /// Counts the tasks that have come as far as their sleep.
 pub(crate) static ASLEEP: AtomicUsize = AtomicUsize::new(0);
@@ -64,18 +64,18 @@ pub(crate) fn run(arguments: &Arguments) -> Report {
     let mut report = Report::new();
     let most = if arguments.quick { 100_000 } else { 1_000_000 };
     for (variant, most, buffer) in [("sleeping", most, 0), ("2-KiB-buffer", 100_000, 1)] {
-        let names = CONTENDERS.map(|(name, _)| name);
-        let entries = arguments.select(&names).into_iter().map(|contender| {
+        let entry = |contender| {
             contest::show_progress(&format!("memory {variant}: {contender}"));
             let limit = CONTENDERS.iter().find(|(name, _)| *name == contender);
-            let outcome =
-                measure_most(contender, limit.map_or(most, |(_, l)| most.min(*l)), buffer);
+            let count = limit.map_or(most, |(_, limit)| most.min(*limit));
+            let held = measure(contender, count, buffer);
             Entry {
                 contender,
-                outcome: outcome.map(|held| vec![held]),
+                outcome: held.map(|held| vec![held]).map_err(|e| e.to_string()),
             }
-        });
-        let entries = entries.collect();
+        };
+        let names = CONTENDERS.map(|(name, _)| name);
+        let entries = arguments.select(&names).into_iter().map(entry).collect();
         contest::show_progress("");
         report.add(MEASURE, variant, entries, Held::bytes_a_task, |all| {
             extras(&all[0])
@@ -95,20 +95,8 @@ fn extras(held: &Held) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Measures as many tasks as the contender manages, from `most` down.
-fn measure_most(contender: &'static str, most: u64, buffer: u64) -> Result<Held, String> {
-    let mut failure = String::new();
-    for count in COUNTS.into_iter().filter(|count| *count <= most) {
-        match measure_one(contender, count, buffer) {
-            Ok(held) => return Ok(held),
-            Err(error) => failure = format!("with {count} tasks: {error}"),
-        }
-    }
-    Err(failure)
-}
-
-fn measure_one(contender: &'static str, count: u64, buffer: u64) -> io::Result<Held> {
-    let mut child = Child::attempt(Role::Tasks, contender, None)?;
+fn measure(contender: &'static str, count: u64, buffer: u64) -> io::Result<Held> {
+    let mut child = Child::start(Role::Tasks, contender, None)?;
     let answer = child.ask(&format!("sleepers {count} {buffer}"))?;
     let [resident, page_tables, kernel_stacks, start_ms] = numbers(&answer)?;
     Ok(Held {
