@@ -59,6 +59,8 @@ struct Connections {
     open: HashMap<u64, Arc<Open>>,
     next: u64,
     accepting: bool,
+    /// The deadline of a shutdown has passed: nobody waits for those that are left.
+    given_up: bool,
 }
 
 /// A connection that is being served.
@@ -142,9 +144,9 @@ impl Server {
         let mut connections = shared.connections.lock();
         connections.accepting = false;
         shared.ended.notify_all();
-        shared
-            .ended
-            .wait_while(&mut connections, |connections| !connections.open.is_empty());
+        shared.ended.wait_while(&mut connections, |connections| {
+            !connections.open.is_empty() && !connections.given_up
+        });
         result
     }
 }
@@ -195,9 +197,13 @@ impl Shared {
         };
         let (shared, app, config) = (Arc::clone(self), Arc::clone(app), Arc::clone(config));
         coroutine::spawn(move || {
-            let _counted = Counted {
+            let counted = Counted {
                 shared: &shared,
+                open: Some(open),
                 number,
+            };
+            let Some(open) = counted.open.as_deref() else {
+                return;
             };
             let notices = Notices {
                 stopping: &shared.stopping,
@@ -221,14 +227,19 @@ impl Shared {
 /// Takes a connection off the list, whatever ends it.
 struct Counted<'a> {
     shared: &'a Shared,
+    open: Option<Arc<Open>>,
     number: u64,
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let gone = self.shared.connections.lock().open.remove(&self.number);
+        // The list has the last of the two, so that its descriptor is closed before anyone
+        // can see that the connection is off the list.
+        self.open = None;
+        let mut connections = self.shared.connections.lock();
+        drop(connections.open.remove(&self.number));
+        drop(connections);
         self.shared.ended.notify_all();
-        drop(gone);
     }
 }
 
@@ -246,12 +257,11 @@ impl Pause {
 
     /// `None` if the next accept may come at once.
     fn after(&mut self, error: &io::Error) -> Option<Duration> {
-        let errno = rustix::io::Errno::from_io_error(error)?;
         use rustix::io::Errno;
         // What concerns one connection only.
         if matches!(
-            errno,
-            Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::PERM
+            Errno::from_io_error(error),
+            Some(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::PERM)
         ) || is_broken(error)
         {
             return None;
@@ -341,6 +351,9 @@ impl Handle {
         for open in connections.open.values() {
             let _ = open.stream.shutdown(Shutdown::Both);
         }
+        connections.given_up = true;
+        drop(connections);
+        shared.ended.notify_all();
         if left == 0 {
             Ok(())
         } else {

@@ -44,6 +44,9 @@ pub(super) trait Stream: Read + Write {
     fn limit_read(&self, timeout: Duration);
     fn limit_write(&self, timeout: Duration);
     fn end_writing(&self);
+    /// Makes closing tell the client that the answer is not whole.
+    fn reset_on_close(&self);
+    fn tcp(&self) -> Option<&TcpStream>;
 }
 
 impl Stream for &TcpStream {
@@ -58,6 +61,14 @@ impl Stream for &TcpStream {
 
     fn end_writing(&self) {
         let _ = self.shutdown(Shutdown::Write);
+    }
+
+    fn reset_on_close(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO));
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 }
 
@@ -231,12 +242,22 @@ impl<'a, S: Stream> Connection<'a, S> {
         };
         let panicked = ran.is_err();
         let mut response = ran.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR));
-        if matches!(response.body, Body::Upgrade(_)) {
+        if let Body::Upgrade(_) = response.body {
             let Body::Upgrade(speak) = std::mem::replace(&mut response.body, Body::Empty) else {
                 unreachable!("just looked")
             };
-            return Err(self.upgrade(response, speak));
+            if self.head.upgrade && decoder.is_done() {
+                return Err(self.upgrade(response, speak));
+            }
+            // The client did not ask for it, or speaks HTTP still.
+            response = response.with_status(StatusCode::UPGRADE_REQUIRED);
+        } else if response.status.is_informational() {
+            // No answer: the client would wait for another one.
+            response = plain(StatusCode::INTERNAL_SERVER_ERROR);
         }
+        let too_much = decoder
+            .left()
+            .is_some_and(|left| left > self.wire.config.drain_bytes_max);
         let asked = Asked {
             method: &self.head.method,
             version: self.head.version,
@@ -244,25 +265,19 @@ impl<'a, S: Stream> Connection<'a, S> {
             keep_alive: self.head.keep_alive
                 && !panicked
                 && !held_back
+                && !too_much
                 && !self.notices.stopping.load(Ordering::Relaxed),
         };
         let wire = &mut self.wire;
-        let stream = &mut wire.stream;
-        let kept = answer::encode(&mut wire.out, response, &asked, &mut |out| {
-            send(stream, out)
-        });
-        let Ok(keep) = kept else {
-            // The client is gone, or the body broke off: what was announced can't be kept.
-            wire.out.clear();
-            return Err(End::Close);
-        };
+        let keep = wire.encode(response, &asked)?;
         if wire.out.len() >= PENDING_BYTES_MAX {
             wire.flush()?;
         }
         match (keep, decoder.is_done()) {
             (true, true) => Ok(()),
             (true, false) => self.drain(decoder),
-            (false, true) if wire.start == wire.end => Err(End::Close),
+            // It was the client who said that nothing follows.
+            (false, true) if wire.start == wire.end && !self.head.keep_alive => Err(End::Close),
             (false, _) => Err(End::Linger),
         }
     }
@@ -271,9 +286,6 @@ impl<'a, S: Stream> Connection<'a, S> {
     fn drain(&mut self, mut decoder: Decoder) -> Result<(), End> {
         let wire = &mut self.wire;
         let most = wire.config.drain_bytes_max;
-        if decoder.left().is_some_and(|left| left > most) {
-            return Err(End::Linger);
-        }
         let mut thrown = 0u64;
         while !decoder.is_done() {
             let filled = &wire.inbox[wire.start..wire.end];
@@ -303,11 +315,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             keep_alive: true,
         };
         let wire = &mut self.wire;
-        let stream = &mut wire.stream;
-        let encoded = answer::encode(&mut wire.out, response, &asked, &mut |out| {
-            send(stream, out)
-        });
-        if encoded.is_err() || wire.flush().is_err() {
+        if wire.encode(response, &asked).is_err() || wire.flush().is_err() {
             return End::Close;
         }
         let received = wire.inbox[wire.start..wire.end].to_vec();
@@ -387,6 +395,39 @@ fn send(stream: &mut impl Write, out: &mut Vec<u8>) -> io::Result<()> {
 }
 
 impl<S: Stream> TcpWire<'_, S> {
+    /// Encodes a response behind those that wait to be sent; says whether the connection can
+    /// be kept.
+    ///
+    /// If its body breaks off before anything of it was sent, it becomes a 500. Else the
+    /// connection is broken off too, as what was announced can't be kept.
+    fn encode(&mut self, response: Response, asked: &Asked<'_>) -> Result<bool, End> {
+        let before = self.out.len();
+        let mut sent = false;
+        let stream = &mut self.stream;
+        let encoded = answer::encode(&mut self.out, response, asked, &mut |out| {
+            sent = true;
+            send(stream, out)
+        });
+        match encoded {
+            Ok(keep) => Ok(keep),
+            Err(_) if sent => {
+                self.out.clear();
+                self.stream.reset_on_close();
+                Err(End::Close)
+            }
+            Err(_) => {
+                self.out.truncate(before);
+                let asked = Asked {
+                    keep_alive: false,
+                    ..*asked
+                };
+                let response = plain(StatusCode::INTERNAL_SERVER_ERROR);
+                let _ = answer::encode(&mut self.out, response, &asked, &mut |_| Ok(()));
+                Err(End::Linger)
+            }
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         send(&mut self.stream, &mut self.out)
     }
@@ -471,6 +512,10 @@ impl Stream for Memory<'_> {
     fn limit_read(&self, _: Duration) {}
     fn limit_write(&self, _: Duration) {}
     fn end_writing(&self) {}
+    fn reset_on_close(&self) {}
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
 impl App {

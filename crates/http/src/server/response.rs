@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use ropewalk_rt::net::TcpStream;
 
 use crate::codec::ProtocolError;
 use crate::codec::body::encode_chunk;
@@ -64,6 +65,7 @@ impl Response {
 
     /// 200 with a body that is read while it is sent. With a `length`, exactly so many bytes
     /// are sent, and a reader that has fewer breaks the connection off; without, it is chunked.
+    /// If it fails before anything was sent, the client gets a 500 instead.
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Response {
         let mut response = Response::new(StatusCode::OK);
         response.content_type = Some(BYTES);
@@ -75,7 +77,8 @@ impl Response {
     }
 
     /// 200 with a body that `f` writes while it is sent, chunked. An error breaks the
-    /// connection off, so that nobody takes the part for the whole.
+    /// connection off, so that nobody takes the part for the whole; or it becomes a 500, if
+    /// nothing was sent before it.
     pub fn stream(
         f: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
     ) -> Response {
@@ -86,6 +89,9 @@ impl Response {
     }
 
     /// 101: the connection speaks `protocol` from here on, and `f` speaks it.
+    ///
+    /// A client that has not asked for an upgrade gets 426 with the protocol's name, and so
+    /// does one whose request has a body that was not read.
     ///
     /// # Panics
     ///
@@ -200,8 +206,26 @@ pub struct Upgraded<'a> {
     pub(super) stream: &'a mut dyn Both,
 }
 
-pub(super) trait Both: Read + Write {}
-impl<S: Read + Write> Both for S {}
+pub(super) trait Both: Read + Write {
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+impl<S: super::connection::Stream> Both for S {
+    fn tcp(&self) -> Option<&TcpStream> {
+        super::connection::Stream::tcp(self)
+    }
+}
+
+impl Upgraded<'_> {
+    /// The connection itself, for deadlines or to read and write at once; `None` in tests
+    /// without a network. What was received already is read from here only.
+    ///
+    /// Each read may wait as long as the server's connections may be idle, until
+    /// [`TcpStream::set_read_timeout`] says otherwise.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        self.stream.tcp()
+    }
+}
 
 impl Read for Upgraded<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
