@@ -1,6 +1,10 @@
 //! The behaviour of the runtime, from threads and coroutines.
 //!
-//! Each test runs on runtimes of its own; the driver is the environment's
-//! (`ROPEWALK_DRIVER`), and so is the number of workers unless the test says.
+//! Each test runs on a plain thread and on runtimes of its own, under each driver and with one
+//! and two workers: see `stage`. `ROPEWALK_DRIVER` and `ROPEWALK_WORKERS` narrow the choice.
 
-mod basics;
+mod scheduling;
+mod scopes;
+mod spawning;
+mod stage;
+mod tasks;
