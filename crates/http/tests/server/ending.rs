@@ -1,0 +1,95 @@
+//! Shutting down: what is under way is finished, what is idle is closed, what is stuck is
+//! cut off and counted.
+
+use std::time::Duration;
+
+use ropewalk_http::server::Unfinished;
+use ropewalk_http::{App, Request};
+use ropewalk_rt::channel;
+
+use super::site::{LONG, Site};
+
+#[test]
+fn idle_connections_are_closed_and_new_ones_refused() {
+    let site = Site::of(App::new().get("/", |_: &mut Request| "home"));
+    let mut idle = site.connect();
+    assert_eq!(idle.get("/").status, 200);
+    let addr = site.addr;
+    assert_eq!(site.handle.shutdown(LONG), Ok(()));
+    assert_eq!(idle.rest(), "");
+    site.join().unwrap();
+    assert!(std::net::TcpStream::connect(addr).is_err());
+}
+
+#[test]
+fn a_request_under_way_is_answered_and_its_connection_closed() {
+    let (began, has_begun) = channel::bounded::<()>(1);
+    let (go, wait) = channel::bounded::<()>(0);
+    let site = Site::of(App::new().get("/", move |_: &mut Request| {
+        began.send(()).unwrap();
+        wait.recv().unwrap();
+        "done"
+    }));
+    let mut idle = site.connect();
+    let mut busy = site.connect();
+    busy.send("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
+    has_begun.recv().unwrap();
+    let handle = site.handle.clone();
+    let shutdown = std::thread::spawn(move || handle.shutdown(LONG));
+    // The idle one is closed while the other still works.
+    assert_eq!(idle.rest(), "");
+    assert!(!shutdown.is_finished());
+    go.send(()).unwrap();
+    let answer = busy.answer();
+    assert_eq!((answer.body.as_str(), answer.closes()), ("done", true));
+    busy.end_writing();
+    assert_eq!(busy.rest(), "");
+    assert_eq!(shutdown.join().unwrap(), Ok(()));
+    site.join().unwrap();
+}
+
+#[test]
+fn what_is_stuck_at_the_deadline_is_cut_off_and_counted() {
+    let (began, has_begun) = channel::bounded::<()>(1);
+    let (go, wait) = channel::bounded::<()>(0);
+    let site = Site::of(App::new().get("/", move |_: &mut Request| {
+        began.send(()).unwrap();
+        wait.recv().unwrap();
+        "done"
+    }));
+    let mut stuck = site.connect();
+    stuck.send("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
+    has_begun.recv().unwrap();
+    let handle = site.handle.clone();
+    let left = handle.shutdown(Duration::from_millis(20));
+    assert_eq!(left, Err(Unfinished { connections: 1 }));
+    stuck.ended();
+    // It does not wait for the handler, which runs on.
+    site.join().unwrap();
+    assert_eq!(handle.connections(), 1);
+    go.send(()).unwrap();
+    assert_eq!(handle.shutdown(LONG), Ok(()));
+}
+
+#[test]
+fn a_shutdown_before_serving_ends_it_at_once() {
+    let server = ropewalk_http::Server::bind("127.0.0.1:0").unwrap();
+    assert_eq!(server.handle().shutdown(LONG), Ok(()));
+    server.serve(App::new()).unwrap();
+}
+
+/// Each round ends with a connection that may be accepted just as the stop comes.
+#[test]
+fn stopping_and_accepting_at_once_leaves_nothing() {
+    for _ in 0..50 {
+        let site = Site::of(App::new().get("/", |_: &mut Request| "home"));
+        let peers: Vec<_> = (0..4).map(|_| site.connect()).collect();
+        let handle = site.handle.clone();
+        assert_eq!(handle.shutdown(LONG), Ok(()));
+        site.join().unwrap();
+        assert_eq!(handle.connections(), 0);
+        for mut peer in peers {
+            peer.ended();
+        }
+    }
+}
