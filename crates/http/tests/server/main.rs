@@ -6,10 +6,12 @@
 //! | `answers` | in memory: routes, framing, pipelining, statuses |
 //! | `bodies` | over loopback: bodies, `100 Continue`, draining, upgrades |
 //! | `connections` | over loopback: deadlines, limits, panics, half-closed clients |
-//! | `ending` | shutting down, and running out of descriptors |
+//! | `descriptors` | running out of descriptors |
+//! | `ending` | shutting down |
 
 mod answers;
 mod bodies;
 mod connections;
+mod descriptors;
 mod ending;
 mod site;
