@@ -3,6 +3,9 @@
 //! Each test runs on a plain thread and on runtimes of its own, under each driver and with one
 //! and two workers: see `stage`. `ROPEWALK_DRIVER` and `ROPEWALK_WORKERS` narrow the choice.
 
+mod channels;
+mod condvar;
+mod mutex;
 mod scheduling;
 mod scopes;
 mod spawning;
