@@ -92,7 +92,7 @@ fn running_out_of_descriptors_ends_nothing() {
     std::thread::sleep(Duration::from_millis(500));
     let spent_ms = (child.ticks() - ticks) * 10;
     let share = spent_ms as f64 / start.elapsed().as_millis() as f64;
-    assert!(share < 0.5, "{share:.2} of a processor spent on waiting");
+    assert!(share < 0.1, "{share:.2} of a processor spent on waiting");
 
     // All get their answer once there is room.
     let mut answer = [0; 12];
