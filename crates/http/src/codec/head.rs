@@ -88,30 +88,32 @@ impl Fields {
 /// `Ok(None)` if it isn't there yet. Each line must end with CR LF and may hold neither
 /// elsewhere; a line that begins with white space (a folded field) is refused.
 pub(super) fn end(buf: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
+    const BARE: ProtocolError = ProtocolError::bad("a CR within a line of the head");
     let within = &buf[..buf.len().min(limits.head_bytes_max)];
-    let mut start = 0;
+    // Each line has one CR: counting all of them at the end finds those that stand alone.
+    let crs = |part: &[u8]| memchr::memchr_iter(b'\r', part).count();
+    let (mut start, mut lines) = (0, 0);
     for lf in memchr::memchr_iter(b'\n', within) {
         if lf == start || within[lf - 1] != b'\r' {
             return Err(ProtocolError::bad("a line of the head ends without CR LF"));
         }
-        let line = &within[start..lf - 1];
-        if memchr::memchr(b'\r', line).is_some() {
-            return Err(ProtocolError::bad("a CR within a line of the head"));
+        lines += 1;
+        if lf - start == 1 {
+            return if crs(&within[..lf]) == lines {
+                Ok(Some(lf + 1))
+            } else {
+                Err(BARE)
+            };
         }
-        if line.is_empty() {
-            return Ok(Some(lf + 1));
-        }
-        if start > 0 && matches!(line[0], b' ' | b'\t') {
+        if start > 0 && matches!(within[start], b' ' | b'\t') {
             return Err(ProtocolError::bad("a folded header field"));
         }
         start = lf + 1;
     }
     // The rest is a line without an end: a CR in it that is not its last byte stays bare.
-    let rest = &within[start..];
-    if let Some(cr) = memchr::memchr(b'\r', rest)
-        && cr + 1 != rest.len()
-    {
-        return Err(ProtocolError::bad("a CR within a line of the head"));
+    let begun = usize::from(within[start..].ends_with(b"\r"));
+    if crs(within) != lines + begun {
+        return Err(BARE);
     }
     if buf.len() >= limits.head_bytes_max {
         Err(LONG)
@@ -163,8 +165,9 @@ pub(super) struct Said {
     keep_alive: bool,
     connection_upgrade: bool,
     upgrade: bool,
-    /// How many `Host` fields there are.
+    /// How many `Host` fields there are, and where the last one is.
     pub(super) hosts: usize,
+    pub(super) host_at: usize,
     pub(super) expects: Option<bool>,
 }
 
@@ -172,10 +175,13 @@ impl Said {
     /// Reads the fields that matter for framing; all others pass.
     pub(super) fn read(fields: &[httparse::Header<'_>]) -> Result<Said, ProtocolError> {
         let mut said = Said::default();
-        for field in fields {
+        for (at, field) in fields.iter().enumerate() {
             // By length first: most names are none of these.
             match field.name.len() {
-                4 if field.name.eq_ignore_ascii_case("host") => said.hosts += 1,
+                4 if field.name.eq_ignore_ascii_case("host") => {
+                    said.hosts += 1;
+                    said.host_at = at;
+                }
                 6 if field.name.eq_ignore_ascii_case("expect") => {
                     let known = field
                         .value

@@ -294,10 +294,7 @@ fn check_host(
         1 => {}
         _ => return Err(ProtocolError::bad("more than one Host")),
     }
-    let host = fields
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case("host"));
-    if host.is_some_and(|host| is_host(host.value.trim_ascii())) {
+    if is_host(fields[said.host_at].value.trim_ascii()) {
         Ok(())
     } else {
         Err(ProtocolError::bad("an invalid Host"))
@@ -321,8 +318,7 @@ fn is_host(value: &[u8]) -> bool {
         (inside, &value[end + 1..])
     } else {
         let end = memchr::memchr(b':', value).unwrap_or(value.len());
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
-        if !value[..end].iter().all(plain) {
+        if !value[..end].iter().all(|byte| is_name(*byte)) {
             return false;
         }
         value.split_at(end)
@@ -337,6 +333,28 @@ fn is_host(value: &[u8]) -> bool {
         _ => false,
     };
     !host.is_empty() && port_fits
+}
+
+/// The bytes of a host's name: unreserved ones and sub-delimiters (RFC 3986, section 3.2.2).
+const fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+        )
 }
 
 /// Appends a request head to `out`: the line, the fields in their order, the empty line.
