@@ -8,7 +8,7 @@
 //!
 //! | role | said by the child at first | the parent's lines | the answers |
 //! |---|---|---|---|
-//! | tasks | nothing | `switch TASKS YIELDS`, `spawn BATCH BATCHES` | nanoseconds |
+//! | tasks | nothing | `switch TASKS YIELDS`, `switch-calls TASKS YIELDS`, `spawn BATCH BATCHES` | nanoseconds |
 //! | tasks | nothing | `sleepers COUNT BUFFER` | four numbers, see `memory::hold` |
 //! | echo, http, http-pipelined | its port | `usage` | user and system microseconds |
 
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::measure::{self, Usage};
 use crate::memory;
-use crate::peers;
+use crate::peers::{self, YieldSite};
 
 /// How long the parent waits for an answer before it gives a child up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -190,7 +190,18 @@ fn run_tasks(contender: &str) {
         let [first, second] = numbers(rest).expect("two numbers");
         let (count, times) = (usize::try_from(first).expect("a small count"), second);
         match command {
-            "switch" => say(&tasks.switch(count, times).as_nanos().to_string()),
+            "switch" => {
+                say(&tasks
+                    .switch(count, times, YieldSite::Loop)
+                    .as_nanos()
+                    .to_string());
+            }
+            "switch-calls" => {
+                say(&tasks
+                    .switch(count, times, YieldSite::TwoCallsDown)
+                    .as_nanos()
+                    .to_string());
+            }
             "spawn" => say(&tasks.spawn_and_join(count, times).as_nanos().to_string()),
             "sleepers" => say(&memory::hold(tasks.as_ref(), count, times != 0)),
             other => panic!("unknown command: {other}"),

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Report {
             role: Role::Echo,
             connections,
             rounds: arguments.rounds(3, 9),
-            burst: Duration::from_millis(if arguments.quick { 200 } else { 500 }),
+            burst: Duration::from_millis(if arguments.quick { 150 } else { 500 }),
         };
         let entries = trial.run(arguments, &CONTENDERS, |_| Ok(Exchange::echo(&MESSAGE)));
         report.add(

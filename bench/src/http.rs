@@ -18,30 +18,54 @@ const CONTENDERS: [&str; 6] = [
     "may_minihttp",
     "bare-epoll",
 ];
+const PIPELINED_CONTENDERS: [&str; 7] = [
+    "ropewalk",
+    "ropewalk-epoll",
+    "axum",
+    "axum-pipeline-flush",
+    "hyper",
+    "may_minihttp",
+    "bare-epoll",
+];
 const CONNECTIONS: usize = 64;
 const DEPTH: usize = 16;
 const UNIT: &str = "requests/CPU-second";
 
 /// Runs `http`.
 pub(crate) fn run(arguments: &Arguments) -> Report {
-    compare(arguments, "http", Role::Http, 1)
+    compare(arguments, "http", Role::Http, &CONTENDERS, 1)
 }
 
 /// Runs `http-pipelined`.
 pub(crate) fn run_pipelined(arguments: &Arguments) -> Report {
-    compare(arguments, "http-pipelined", Role::HttpPipelined, DEPTH)
+    compare(
+        arguments,
+        "http-pipelined",
+        Role::HttpPipelined,
+        &PIPELINED_CONTENDERS,
+        DEPTH,
+    )
 }
 
-fn compare(arguments: &Arguments, bench: &'static str, role: Role, depth: usize) -> Report {
+fn compare(
+    arguments: &Arguments,
+    bench: &'static str,
+    role: Role,
+    contenders: &[&'static str],
+    depth: usize,
+) -> Report {
     let trial = Trial {
         title: bench.to_owned(),
         role,
         connections: CONNECTIONS,
         rounds: arguments.rounds(5, 15),
-        burst: Duration::from_millis(if arguments.quick { 400 } else { 1_000 }),
+        burst: Duration::from_millis(if arguments.quick { 300 } else { 1_000 }),
     };
-    let entries = trial.run(arguments, &CONTENDERS, |port| Exchange::get(port, depth));
-    let variant = format!("connections-{CONNECTIONS}");
+    let entries = trial.run(arguments, contenders, |port| Exchange::get(port, depth));
+    let variant = match depth {
+        1 => format!("connections-{CONNECTIONS}"),
+        _ => format!("connections-{CONNECTIONS}-depth-{depth}"),
+    };
     let mut report = Report::new();
     let measure = Measure {
         bench,

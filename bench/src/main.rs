@@ -66,12 +66,18 @@ fn main() -> ExitCode {
     measure::raise_descriptor_limit();
     report::print_setting();
     let mut complete = true;
+    let mut empty = true;
     for (name, run) in BENCHMARKS {
         if arguments.name == name || arguments.name == "all" {
             let report = run(&arguments);
             report.print();
             complete &= report.is_complete();
+            empty &= report.is_empty();
         }
+    }
+    if empty {
+        eprintln!("--only names no contender of {}", arguments.name);
+        return ExitCode::from(2);
     }
     if complete {
         ExitCode::SUCCESS

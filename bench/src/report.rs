@@ -1,6 +1,7 @@
 //! What was measured: JSON lines for programs, a Markdown table for people, and the setting.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
@@ -67,7 +68,7 @@ impl Report {
     }
 
     /// Adds the rows of `variant`: `value` is taken of each sample, `extra` of all a contender's
-    /// samples together.
+    /// samples together. Adds nothing if nobody took part.
     pub(crate) fn add<S>(
         &mut self,
         measure: Measure,
@@ -83,12 +84,20 @@ impl Report {
                 .outcome
                 .map(|samples| samples.iter().map(&value).collect()),
         };
-        let rows = entries.into_iter().map(row).collect();
+        let rows: Vec<Row> = entries.into_iter().map(row).collect();
+        if rows.is_empty() {
+            return;
+        }
         self.groups.push(Group {
             measure,
             variant: variant.into(),
             rows,
         });
+    }
+
+    /// Whether nobody took part.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
     }
 
     /// Whether every contender has a value.
@@ -103,9 +112,10 @@ impl Report {
     pub(crate) fn print(&self) {
         for group in &self.groups {
             for line in group.json() {
-                println!("{line}");
+                // A reader that has seen enough, as `head` has, is no error.
+                let _ = writeln!(std::io::stdout(), "{line}");
             }
-            eprintln!("{}", group.table());
+            let _ = writeln!(std::io::stderr(), "{}", group.table());
         }
     }
 }

@@ -31,9 +31,23 @@ impl Gate {
         }
     }
 
-    /// Whether all have arrived; who finds it shut yields and asks again.
-    pub(super) fn is_open(&self) -> bool {
-        self.expected.load(Ordering::Acquire) == 0
+    /// What a yield counts for: nothing until all have arrived, then one, so that one loop
+    /// serves for the wait and for the work.
+    pub(super) fn toll(&self) -> u64 {
+        u64::from(self.expected.load(Ordering::Relaxed) == 0)
+    }
+
+    /// A task's whole part, for tasks that are plain calls: arrives, yields `yields` times once
+    /// all have, and finishes.
+    #[inline(always)]
+    pub(super) fn pass(&self, yields: u64, yield_once: impl Fn()) {
+        self.arrive();
+        let mut left = yields;
+        while left > 0 {
+            yield_once();
+            left -= self.toll();
+        }
+        self.finish();
     }
 
     /// Notes that one has finished.
@@ -64,9 +78,9 @@ mod tests {
     fn opens_with_the_last_and_times_to_the_last() {
         let gate = Gate::new(2);
         gate.arrive();
-        assert!(!gate.is_open());
+        assert_eq!(gate.toll(), 0);
         gate.arrive();
-        assert!(gate.is_open());
+        assert_eq!(gate.toll(), 1);
         gate.finish();
         assert!(gate.finish.get().is_none());
         gate.finish();

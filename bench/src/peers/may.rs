@@ -11,7 +11,7 @@ use may::net::{TcpListener, TcpStream};
 use may::{coroutine, go};
 
 use super::gate::Gate;
-use super::{ECHO_BUFFER_BYTES, Tasks};
+use super::{ECHO_BUFFER_BYTES, Tasks, YieldSite};
 use crate::memory::{ASLEEP, BUFFER_BYTES, SLEEP, wait_until_asleep};
 
 /// Makes the scheduler, which starts with its first coroutine, have one worker.
@@ -31,21 +31,15 @@ impl Coroutines {
 }
 
 impl Tasks for Coroutines {
-    fn switch(&self, tasks: usize, yields: u64) -> Duration {
+    fn switch(&self, tasks: usize, yields: u64, site: YieldSite) -> Duration {
         let gate = Arc::new(Gate::new(tasks));
         let shared = gate.clone();
         let driver = go!(move || {
             let spawn_one = |_| {
                 let gate = shared.clone();
-                go!(move || {
-                    gate.arrive();
-                    while !gate.is_open() {
-                        coroutine::yield_now();
-                    }
-                    for _ in 0..yields {
-                        coroutine::yield_now();
-                    }
-                    gate.finish();
+                go!(move || match site {
+                    YieldSite::Loop => gate.pass(yields, coroutine::yield_now),
+                    YieldSite::TwoCallsDown => gate.pass(yields, yield_two_calls_down),
                 })
             };
             let handles: Vec<_> = (0..tasks).map(spawn_one).collect();
@@ -81,6 +75,18 @@ impl Tasks for Coroutines {
         }
         wait_until_asleep(before, count);
     }
+}
+
+#[inline(never)]
+fn yield_two_calls_down() {
+    yield_one_call_down();
+    black_box(());
+}
+
+#[inline(never)]
+fn yield_one_call_down() {
+    coroutine::yield_now();
+    black_box(());
 }
 
 fn sleep() {

@@ -25,11 +25,20 @@ const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 /// The buffer an echo server reads into.
 const ECHO_BUFFER_BYTES: usize = 1024;
 
+/// Where in a task's code it yields.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum YieldSite {
+    /// In the loop of the task itself, where a compiler may inline all of it.
+    Loop,
+    /// Two calls down that are not inlined, as the wait inside a blocking call is.
+    TwoCallsDown,
+}
+
 /// A runtime that runs tasks for `switch`, `spawn` and `memory`, on one worker.
 pub(crate) trait Tasks {
-    /// Has `tasks` tasks yield `yields` times each; the time from when all had arrived until
-    /// all had finished.
-    fn switch(&self, tasks: usize, yields: u64) -> Duration;
+    /// Has `tasks` tasks yield `yields` times each, from `site`; the time from when all had
+    /// arrived until all had finished.
+    fn switch(&self, tasks: usize, yields: u64, site: YieldSite) -> Duration;
 
     /// Spawns and joins `batches` times `batch` tasks, from a task on the worker.
     fn spawn_and_join(&self, batch: usize, batches: u64) -> Duration;
@@ -69,6 +78,7 @@ pub(crate) fn http_server(contender: &str, pipelined: bool) -> Option<io::Result
     Some(match contender {
         "ropewalk" | "ropewalk-epoll" => ropewalk::serve_http(),
         "axum" => axum::serve_http(),
+        "axum-pipeline-flush" => axum::serve_pipelined_http(),
         "hyper" => hyper::serve_http(pipelined),
         "may_minihttp" => may_minihttp::serve_http(),
         "bare-epoll" => bare::serve_http(),

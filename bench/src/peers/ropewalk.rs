@@ -11,7 +11,7 @@ use ropewalk::net::{TcpListener, TcpStream};
 use ropewalk::{Runtime, coroutine};
 
 use super::gate::Gate;
-use super::{ECHO_BUFFER_BYTES, HELLO, Tasks};
+use super::{ECHO_BUFFER_BYTES, HELLO, Tasks, YieldSite};
 use crate::memory::{ASLEEP, BUFFER_BYTES, SLEEP, wait_until_asleep};
 
 fn runtime() -> io::Result<Runtime> {
@@ -33,20 +33,14 @@ impl Coroutines {
 }
 
 impl Tasks for Coroutines {
-    fn switch(&self, tasks: usize, yields: u64) -> Duration {
+    fn switch(&self, tasks: usize, yields: u64, site: YieldSite) -> Duration {
         let gate = Arc::new(Gate::new(tasks));
         self.runtime.run(|| {
             let spawn_one = |_| {
                 let gate = gate.clone();
-                coroutine::spawn(move || {
-                    gate.arrive();
-                    while !gate.is_open() {
-                        coroutine::yield_now();
-                    }
-                    for _ in 0..yields {
-                        coroutine::yield_now();
-                    }
-                    gate.finish();
+                coroutine::spawn(move || match site {
+                    YieldSite::Loop => gate.pass(yields, coroutine::yield_now),
+                    YieldSite::TwoCallsDown => gate.pass(yields, yield_two_calls_down),
                 })
             };
             let handles: Vec<_> = (0..tasks).map(spawn_one).collect();
@@ -83,6 +77,18 @@ impl Tasks for Coroutines {
         });
         wait_until_asleep(before, count);
     }
+}
+
+#[inline(never)]
+fn yield_two_calls_down() {
+    yield_one_call_down();
+    black_box(());
+}
+
+#[inline(never)]
+fn yield_one_call_down() {
+    coroutine::yield_now();
+    black_box(());
 }
 
 fn sleep() {

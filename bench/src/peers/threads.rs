@@ -9,26 +9,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::gate::Gate;
-use super::{ECHO_BUFFER_BYTES, Tasks};
+use super::{ECHO_BUFFER_BYTES, Tasks, YieldSite};
 use crate::memory::{ASLEEP, BUFFER_BYTES, SLEEP, wait_until_asleep};
 
 /// Tasks as threads.
 pub(super) struct Threads;
 
 impl Tasks for Threads {
-    fn switch(&self, tasks: usize, yields: u64) -> Duration {
+    fn switch(&self, tasks: usize, yields: u64, site: YieldSite) -> Duration {
         let gate = Arc::new(Gate::new(tasks));
         let spawn_one = |_| {
             let gate = gate.clone();
-            thread::spawn(move || {
-                gate.arrive();
-                while !gate.is_open() {
-                    thread::yield_now();
-                }
-                for _ in 0..yields {
-                    thread::yield_now();
-                }
-                gate.finish();
+            thread::spawn(move || match site {
+                YieldSite::Loop => gate.pass(yields, thread::yield_now),
+                YieldSite::TwoCallsDown => gate.pass(yields, yield_two_calls_down),
             })
         };
         let handles: Vec<_> = (0..tasks).map(spawn_one).collect();
@@ -59,6 +53,18 @@ impl Tasks for Threads {
         }
         wait_until_asleep(before, count);
     }
+}
+
+#[inline(never)]
+fn yield_two_calls_down() {
+    yield_one_call_down();
+    black_box(());
+}
+
+#[inline(never)]
+fn yield_one_call_down() {
+    thread::yield_now();
+    black_box(());
 }
 
 fn sleep() {

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 use super::gate::Gate;
-use super::{ECHO_BUFFER_BYTES, Tasks};
+use super::{ECHO_BUFFER_BYTES, Tasks, YieldSite};
 use crate::memory::{ASLEEP, BUFFER_BYTES, SLEEP};
 
 /// A multi-thread runtime with one worker.
@@ -70,7 +70,7 @@ impl TokioTasks {
 }
 
 impl Tasks for TokioTasks {
-    fn switch(&self, tasks: usize, yields: u64) -> Duration {
+    fn switch(&self, tasks: usize, yields: u64, site: YieldSite) -> Duration {
         let gate = Arc::new(Gate::new(tasks));
         let shared = gate.clone();
         self.run(async move {
@@ -78,11 +78,13 @@ impl Tasks for TokioTasks {
                 let gate = shared.clone();
                 tokio::spawn(async move {
                     gate.arrive();
-                    while !gate.is_open() {
-                        tokio::task::yield_now().await;
-                    }
-                    for _ in 0..yields {
-                        tokio::task::yield_now().await;
+                    let mut left = yields;
+                    while left > 0 {
+                        match site {
+                            YieldSite::Loop => tokio::task::yield_now().await,
+                            YieldSite::TwoCallsDown => yield_two_calls_down().await,
+                        }
+                        left -= gate.toll();
                     }
                     gate.finish();
                 })
@@ -124,6 +126,18 @@ impl Tasks for TokioTasks {
             }
         });
     }
+}
+
+#[inline(never)]
+async fn yield_two_calls_down() {
+    yield_one_call_down().await;
+    black_box(());
+}
+
+#[inline(never)]
+async fn yield_one_call_down() {
+    tokio::task::yield_now().await;
+    black_box(());
 }
 
 async fn sleep() {
