@@ -6,6 +6,7 @@
 mod channels;
 mod condvar;
 mod mutex;
+mod net;
 mod scheduling;
 mod scopes;
 mod spawning;
