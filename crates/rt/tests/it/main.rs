@@ -3,10 +3,16 @@
 //! Each test runs on a plain thread and on runtimes of its own, under each driver and with one
 //! and two workers: see `stage`. `ROPEWALK_DRIVER` and `ROPEWALK_WORKERS` narrow the choice.
 
+mod blocking;
 mod channels;
 mod condvar;
+mod futures;
+mod leaks;
 mod mutex;
 mod net;
+mod no_wait;
+mod process;
+mod runtimes;
 mod scheduling;
 mod scopes;
 mod spawning;
