@@ -15,8 +15,8 @@ use std::io;
 use std::num::NonZero;
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -79,6 +79,7 @@ impl Shared {
 
     /// A worker has nothing to run: maybe nobody has.
     pub(crate) fn note_idle(&self) {
+        fence(Ordering::SeqCst);
         if self.state.load(Ordering::SeqCst) != RUNNING {
             self.quiet.wake_all();
         }
@@ -88,8 +89,10 @@ impl Shared {
     /// a fence behind it.
     #[inline]
     pub(crate) fn rouse_one(&self) {
-        if let Some(index) = self.sleepers.take_one() {
-            self.workers[index].rouse();
+        while let Some(index) = self.sleepers.take_one() {
+            if self.workers[index].rouse() {
+                return;
+            }
         }
     }
 
@@ -231,6 +234,7 @@ impl Runtime {
         };
         let stack_bytes = stack::usable_bytes_for(stack_bytes)?;
         stack::overflow::describe_with(Host::describe);
+        check_name(&config.thread_name)?;
         stack::overflow::install();
         install_panic_hook();
         let mut deques = Vec::with_capacity(workers);
@@ -245,6 +249,7 @@ impl Runtime {
                 signal: Signal::new()?,
                 letters: Mutex::new(Vec::new()),
                 has_letters: AtomicBool::new(false),
+                visitors: AtomicUsize::new(0),
                 counts: Counts::default(),
             });
             deques.push(deque);
@@ -264,6 +269,10 @@ impl Runtime {
             stopped: Mutex::new(0),
             stopped_changed: Condvar::new(),
         });
+        RUNTIMES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(&shared));
         let runtime = Runtime {
             shared,
             threads: Mutex::new(Vec::new()),
@@ -440,11 +449,14 @@ impl Runtime {
         self.stop(clock::deadline_after(patience))
     }
 
+    fn is_inside(&self) -> bool {
+        Worker::current()
+            .is_some_and(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(&self.shared))
+    }
+
     fn stop(&self, deadline: u64) -> Result<(), StillRunning> {
-        let inside = Worker::current()
-            .is_some_and(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(&self.shared));
         assert!(
-            !inside,
+            !self.is_inside(),
             "a runtime can't be shut down from one of its own coroutines"
         );
         let shared = &self.shared;
@@ -470,6 +482,10 @@ impl Runtime {
         }
         self.await_workers(deadline);
         shared.cancel_queued();
+        // Letters to a worker that reads no more would keep each other alive.
+        for worker in &shared.workers {
+            drop(worker.take_letters());
+        }
         let left = self.living();
         if left.is_empty() {
             Ok(())
@@ -517,8 +533,26 @@ impl Runtime {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            while worker.visitors.load(Ordering::Acquire) != 0 {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
 impl Drop for Runtime {
     fn drop(&mut self) {
+        if self.is_inside() {
+            // The last owner is one of its own coroutines: it can't wait for itself.
+            self.shared.state.store(STOPPING, Ordering::SeqCst);
+            for worker in &self.shared.workers {
+                worker.rouse();
+            }
+            return;
+        }
         let _ = self.stop(clock::now_ns());
     }
 }
@@ -675,6 +709,7 @@ where
 {
     let mut builder = thread::Builder::new();
     if let Some(name) = &options.name {
+        check_name(name)?;
         builder = builder.name(name.to_string());
     }
     if options.stack_bytes != 0 {
@@ -685,6 +720,7 @@ where
     let task = unsafe { task::prepare(worker, Role::Thread, options, None, site, closure) };
     // SAFETY: prepared for this `T`; the handle's reference.
     let handle = unsafe { Handle::new(task) };
+    THREADS_BEGUN.fetch_add(1, Ordering::AcqRel);
     let fresh = Fresh(task);
     let started = builder.spawn(move || {
         let Fresh(task) = { fresh };
@@ -714,17 +750,47 @@ where
     }
 }
 
+/// A thread's name can't hold a NUL: std would panic.
+fn check_name(name: &str) -> io::Result<()> {
+    if name.contains('\0') {
+        let text = format!("the thread name {name:?} contains a NUL");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(())
+}
+
+/// All runtimes that may be alive, to count what was begun.
+static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+static THREADS_BEGUN: AtomicU64 = AtomicU64::new(0);
+
+/// A number that changes when a task begins anywhere.
+fn begun_everywhere() -> u64 {
+    let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    runtimes.retain(|runtime| runtime.strong_count() > 0);
+    let begun = runtimes.iter().filter_map(Weak::upgrade).map(|shared| {
+        let spawned = shared
+            .workers
+            .iter()
+            .map(|w| w.counts.spawned.load(Ordering::Acquire));
+        spawned.sum::<u64>() + shared.injected.load(Ordering::Acquire)
+    });
+    begun.sum::<u64>() + THREADS_BEGUN.load(Ordering::Acquire)
+}
+
 /// Waits until every task that isn't a daemon has ended, but for the caller.
 ///
 /// Tasks that are spawned meanwhile count too.
 pub fn wait_for_others() {
     let me = task::Task::current().id();
     loop {
+        let before = begun_everywhere();
         let living = record::living(std::ptr::null());
-        let Some(other) = living.iter().find(|task| !task.daemon && task.id != me) else {
-            return;
-        };
-        record::wait_end(other.id);
+        match living.iter().find(|task| !task.daemon && task.id != me) {
+            Some(other) => record::wait_end(other.id),
+            // Nobody was there. If nobody came while we looked, none slipped by.
+            None if begun_everywhere() == before => return,
+            None => {}
+        }
     }
 }
 

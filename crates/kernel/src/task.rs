@@ -140,7 +140,11 @@ where
             let (id, parent) = (worker.take_id(), worker.current_record());
             (worker.magazine().take(), id, parent)
         }
-        None => (record::take_loose(), record::take_ids(1), None),
+        // Perhaps a coroutine of another runtime.
+        None => {
+            let parent = Worker::current().and_then(Worker::current_record);
+            (record::take_loose(), record::take_ids(1), parent)
+        }
     };
     // SAFETY: a free record of our own.
     let record = unsafe { pointer.as_ref() };
@@ -163,6 +167,7 @@ where
     record.next.set(ptr::null());
     record.behaviour.set(Some(&Typed::<F, T>::BEHAVIOUR));
     record.home.store(ptr::null_mut(), Ordering::Relaxed);
+    record.runtime.store(ptr::null_mut(), Ordering::Relaxed);
     record.host.set(ptr::null_mut());
     record.parent.store(parent_id, Ordering::Relaxed);
     record
@@ -320,6 +325,8 @@ unsafe fn free(pointer: NonNull<Record>) {
 pub struct Handle<T> {
     record: NonNull<Record>,
     asynchronous: AsyncWait,
+    /// Whether the outcome was taken, by a poll that was ready.
+    taken: bool,
     marker: PhantomData<T>,
 }
 
@@ -339,6 +346,7 @@ impl<T> Handle<T> {
         Handle {
             record,
             asynchronous: AsyncWait::new(),
+            taken: false,
             marker: PhantomData,
         }
     }
@@ -412,10 +420,7 @@ impl<T> Handle<T> {
     ///
     /// If it was ready before.
     pub fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T, End>> {
-        assert!(
-            self.record != dangling(),
-            "a join handle was polled after it was ready"
-        );
+        assert!(!self.taken, "a join handle was polled after it was ready");
         if !self.is_finished() {
             self.asynchronous.prepare(context);
             // SAFETY: our reference keeps the record.
@@ -436,32 +441,24 @@ impl<T> Handle<T> {
     ///
     /// The task has ended.
     unsafe fn consume(&mut self) -> Result<T, End> {
-        let pointer = std::mem::replace(&mut self.record, dangling());
-        // SAFETY: our reference keeps it.
-        let record = unsafe { pointer.as_ref() };
+        assert!(!self.taken, "a join handle was used for its value twice");
+        self.taken = true;
+        // SAFETY: our reference keeps it, until the handle is dropped.
+        let record = unsafe { self.record.as_ref() };
         self.asynchronous.leave(&record.done);
         // SAFETY: the task has ended, its handle was here, and takes the outcome once.
-        let outcome = unsafe { take::<Result<T, End>>(record) };
-        // SAFETY: the handle's reference; `drop` sees that it is gone.
-        unsafe { release(pointer) };
-        outcome
+        unsafe { take::<Result<T, End>>(record) }
     }
-}
-
-/// Marks a handle whose outcome was taken.
-fn dangling() -> NonNull<Record> {
-    NonNull::dangling()
 }
 
 impl<T> Drop for Handle<T> {
     fn drop(&mut self) {
-        if self.record == dangling() {
-            return;
-        }
         // SAFETY: our reference keeps it.
         let record = unsafe { self.record.as_ref() };
         self.asynchronous.leave(&record.done);
-        if record.life.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
+        if self.taken {
+            // The task has ended, and its outcome is gone.
+        } else if record.life.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
             // SAFETY: ended before we detached, so the outcome is ours.
             unsafe { discard_outcome(record) };
         }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use ropewalk_kernel::runtime::{self, Runtime};
 use ropewalk_kernel::task::Options;
-use ropewalk_kernel::wait::{Reason, WaitQueue, in_coroutine};
+use ropewalk_kernel::wait::{Reason, WaitQueue, check_may_wait, in_coroutine};
 
 /// What a resumed generator gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +160,8 @@ impl<R: 'static, Y: 'static, T: 'static> Generator<R, Y, T> {
     }
 
     fn exchange(&mut self, value: Result<R, Closed>) -> Got<Y, T> {
+        // A wait that is refused must leave the turns as they are.
+        check_may_wait();
         let shared = &self.shared;
         shared.given.set(Some(value));
         match self.body.take() {
@@ -274,6 +276,7 @@ impl<R, Y, T> Suspender<R, Y, T> {
     ///
     /// [`Closed`] when the generator is dropped: clean up and return.
     pub fn suspend(&mut self, value: Y) -> Result<R, Closed> {
+        check_may_wait();
         let shared = &self.shared;
         *shared.got.borrow_mut() = Some(Got::State(State::Yielded(value)));
         shared.caller_waits.wake_one();

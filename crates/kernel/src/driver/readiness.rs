@@ -21,8 +21,8 @@
 
 use std::io;
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::epoll::{Epoll, Events, Readied};
 use super::{Interest, Letter, On, Signal, Source, timed_out};
@@ -44,6 +44,8 @@ struct Home {
     closed: AtomicBool,
     /// How many descriptors are registered.
     registered: AtomicU64,
+    /// The registrations that may be alive, to wake their waiters when this home closes.
+    known: Mutex<Vec<Weak<Registration>>>,
 }
 
 pub(crate) struct Readiness {
@@ -141,6 +143,7 @@ impl Readiness {
             epoll,
             closed: AtomicBool::new(false),
             registered: AtomicU64::new(0),
+            known: Mutex::new(Vec::new()),
         });
         Ok(Readiness {
             home,
@@ -150,7 +153,19 @@ impl Readiness {
     }
 
     pub(super) fn close(&self) {
-        self.home.closed.store(true, Ordering::Release);
+        self.home.closed.store(true, Ordering::SeqCst);
+        // Coroutines of other runtimes that wait here go on, and register at home.
+        let known = std::mem::take(
+            &mut *self
+                .home
+                .known
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for registration in known.iter().filter_map(Weak::upgrade) {
+            registration.read.wake_all_later();
+            registration.write.wake_all_later();
+        }
     }
 
     fn register(&self, worker: &Worker, source: &Source) -> io::Result<Arc<Registration>> {
@@ -165,7 +180,17 @@ impl Readiness {
         self.home
             .epoll
             .add(source.raw(), Arc::as_ptr(&registration) as u64)?;
-        self.home.registered.fetch_add(1, Ordering::Relaxed);
+        let registered = self.home.registered.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut known = self
+            .home
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.len() as u64 > 2 * registered + 64 {
+            known.retain(|other| other.strong_count() > 0);
+        }
+        known.push(Arc::downgrade(&registration));
+        drop(known);
         Ok(registration)
     }
 
@@ -202,7 +227,9 @@ impl Readiness {
                 || self.register(on.worker, on.source),
             )?;
             let guard = known.queue(on.interest).lock();
-            if known.state.load(Ordering::SeqCst) & mask != 0 {
+            if known.state.load(Ordering::SeqCst) & mask != 0
+                || known.home.closed.load(Ordering::SeqCst)
+            {
                 continue;
             }
             if guard.wait(0, on.reason(), on.object(), on.deadline) == Outcome::Expired {

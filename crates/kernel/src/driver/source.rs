@@ -223,7 +223,9 @@ impl Source {
         bufs: &mut [io::IoSliceMut<'_>],
         deadline: Option<u64>,
     ) -> io::Result<usize> {
-        let room: usize = bufs.iter().map(|buf| buf.len()).sum();
+        // The kernel takes so many buffers at once, and no more.
+        let taken = bufs.len().min(libc::UIO_MAXIOV as usize);
+        let room: usize = bufs[..taken].iter().map(|buf| buf.len()).sum();
         self.op(Interest::Read, deadline, || {
             // SAFETY: all zeroes is an empty header.
             let mut message: libc::msghdr = unsafe { std::mem::zeroed() };

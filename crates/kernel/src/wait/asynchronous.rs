@@ -152,7 +152,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         if !signal.notified.swap(false, Ordering::SeqCst) {
             let object = Arc::as_ptr(&signal) as usize;
             guard.wait(0, Reason::Future, object, None);
-            signal.notified.store(false, Ordering::SeqCst);
+            signal.notified.swap(false, Ordering::SeqCst);
         }
     }
 }

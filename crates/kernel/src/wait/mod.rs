@@ -488,7 +488,13 @@ impl<'q> QueueGuard<'q> {
         deadline: Option<u64>,
         then: impl FnOnce(),
     ) -> Outcome {
-        check_may_wait();
+        if !may_wait() {
+            // The panic's hook may come by these locks: give them back first.
+            drop(self);
+            drop(then);
+            check_may_wait();
+            unreachable!("waiting was refused");
+        }
         match Context::current() {
             Context::Coroutine(worker, record) => {
                 self.wait_coroutine(worker, record, token, (reason, object), deadline, then)
@@ -673,7 +679,10 @@ impl Claimed {
             Target::Waker(Some(waker)) => {
                 // Foreign code. Whoever wakes has its own work to finish, and some wake from
                 // where nothing may unwind; the hook has told of the panic.
-                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                    // Its drop may panic too.
+                    std::mem::forget(payload);
+                }
             }
             Target::Waker(None) => {}
         }

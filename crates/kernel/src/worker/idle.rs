@@ -1,6 +1,6 @@
 //! What a worker does when it has nothing to run: look around, steal, sleep, stop.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_deque::Steal;
 
@@ -89,8 +89,12 @@ impl Worker {
 
     /// Moves what was placed here, or injected from outside, to our own queue.
     pub(super) fn take_placed(&self) -> bool {
-        take(|| self.me().placed.steal_batch(&self.fresh))
-            || take(|| self.shared.injector.steal_batch(&self.fresh))
+        let taken = take(|| self.me().placed.steal_batch(&self.fresh))
+            || take(|| self.shared.injector.steal_batch(&self.fresh));
+        if taken {
+            self.share();
+        }
+        taken
     }
 
     fn steal(&self) -> bool {
@@ -109,10 +113,19 @@ impl Worker {
                 || take(|| victim.placed.steal_batch(&self.fresh))
             {
                 Counts::add(&self.me().counts.stolen);
+                self.share();
                 return true;
             }
         }
         false
+    }
+
+    /// Wakes another worker if a batch brought more than the one that is run now.
+    fn share(&self) {
+        if self.fresh.len() > 1 {
+            fence(Ordering::SeqCst);
+            self.shared.rouse_one();
+        }
     }
 
     /// Gives every unstarted task that this worker can get at to `receive`: at the end.

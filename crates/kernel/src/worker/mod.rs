@@ -42,7 +42,7 @@ pub(crate) use queue::{Inbox, ReadyQueue, RunQueue};
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex};
 
 use crossbeam_deque::{Injector, Stealer};
@@ -81,6 +81,10 @@ pub(crate) struct WorkerShared {
     /// Letters for the driver: what must be done on this worker's thread.
     pub(crate) letters: Mutex<Vec<Letter>>,
     pub(crate) has_letters: AtomicBool,
+    /// How many threads are making a coroutine of this worker runnable. Once its record is in
+    /// the inbox the coroutine may run, end, and its runtime with it: what is touched after
+    /// that is kept by this count, which the end of `Shared` waits for.
+    pub(crate) visitors: AtomicUsize,
     pub(crate) counts: Counts,
 }
 
@@ -98,16 +102,21 @@ impl Counts {
     #[inline]
     fn add(counter: &AtomicU64) {
         // One writer: no read-modify-write is needed.
-        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 }
 
 impl WorkerShared {
     /// Wakes the worker if it sleeps. The caller has pushed something before.
-    pub(crate) fn rouse(&self) {
-        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
+    ///
+    /// Says whether it did: one that is being woken already is not woken again.
+    pub(crate) fn rouse(&self) -> bool {
+        let asleep =
+            self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
+        if asleep {
             self.signal.send();
         }
+        asleep
     }
 
     /// Sends a letter to the worker's driver.
@@ -118,6 +127,15 @@ impl WorkerShared {
             .push(letter);
         self.has_letters.store(true, Ordering::SeqCst);
         self.rouse();
+    }
+
+    pub(crate) fn take_letters(&self) -> Vec<Letter> {
+        std::mem::take(
+            &mut *self
+                .letters
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
+        )
     }
 
     /// How many coroutines live on their stacks here; a hint.
@@ -280,7 +298,9 @@ impl Worker {
     #[inline]
     fn pop_fresh(&self) -> Option<NonNull<Record>> {
         let stealable = || self.fresh.pop().map(|Fresh(task)| task);
-        if self.alone || self.ticks.get() & 1 == 0 {
+        // A lone worker's deque only has what came from outside: looked at now and then.
+        let mask = if self.alone { 15 } else { 1 };
+        if self.ticks.get() & mask != 0 {
             self.fresh_local.pop().or_else(stealable)
         } else {
             stealable().or_else(|| self.fresh_local.pop())
@@ -341,6 +361,9 @@ impl Worker {
             self.ticks.set(ticks);
             if ticks.is_multiple_of(HOUSEKEEPING) {
                 self.keep_house();
+                if self.shared.is_stopping() {
+                    break;
+                }
             }
             if let Some(task) = self.choose() {
                 self.resume(task);
@@ -527,8 +550,10 @@ impl Worker {
                 // SAFETY: a worker with a parked coroutine doesn't go away, nor does what
                 // others see of it.
                 let home = unsafe { &*home };
+                home.visitors.fetch_add(1, Ordering::Relaxed);
                 home.inbox.push(task);
                 home.rouse();
+                home.visitors.fetch_sub(1, Ordering::Release);
             }
         }
     }
@@ -551,7 +576,7 @@ impl Worker {
         let left = self.budget.get() - 1;
         if left != 0 {
             self.budget.set(left);
-        } else if crate::wait::may_wait() {
+        } else if crate::wait::may_wait() && !std::thread::panicking() {
             self.yield_now(record);
         } else {
             self.budget.set(BUDGET);

@@ -6,6 +6,8 @@ use std::iter::FusedIterator;
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ropewalk_kernel::blocking::unblock;
 use ropewalk_kernel::driver::{Interest, Source};
@@ -44,7 +46,8 @@ pub struct TcpListener {
     source: Source,
     /// Whether accepting never blocks: so for sockets of our own making. One that was
     /// given keeps its mode, which others may share.
-    nonblocking: bool,
+    /// Shared by clones: giving one of them to std makes the socket of all block.
+    nonblocking: Arc<AtomicBool>,
     ours: bool,
 }
 
@@ -63,7 +66,7 @@ impl TcpListener {
             socket.listen(BACKLOG)?;
             Ok(TcpListener {
                 source: Source::new(socket.into()),
-                nonblocking: true,
+                nonblocking: Arc::new(AtomicBool::new(true)),
                 ours: true,
             })
         })
@@ -76,7 +79,7 @@ impl TcpListener {
     /// The system's: some concern one connection only (`ConnectionAborted`), others pass
     /// (out of descriptors or memory); the listener stays good.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        if self.nonblocking {
+        if self.nonblocking.load(Ordering::Acquire) {
             return self
                 .source
                 .ready_op(Interest::Read, None, || self.accept_now());
@@ -147,7 +150,7 @@ impl TcpListener {
     /// The system's, if it is out of descriptors.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
         let fd = self.source.as_fd().try_clone_to_owned()?;
-        let (nonblocking, ours) = (self.nonblocking, self.ours);
+        let (nonblocking, ours) = (Arc::clone(&self.nonblocking), self.ours);
         Ok(TcpListener {
             source: Source::new(fd),
             nonblocking,
@@ -238,7 +241,7 @@ impl From<OwnedFd> for TcpListener {
         let nonblocking = SockRef::from(&fd).nonblocking().unwrap_or(false);
         TcpListener {
             source: Source::new(fd),
-            nonblocking,
+            nonblocking: Arc::new(AtomicBool::new(nonblocking)),
             ours: false,
         }
     }
@@ -247,6 +250,9 @@ impl From<OwnedFd> for TcpListener {
 impl From<TcpListener> for OwnedFd {
     fn from(listener: TcpListener) -> OwnedFd {
         let ours = listener.ours;
+        if ours {
+            listener.nonblocking.store(false, Ordering::Release);
+        }
         let fd = listener.source.into_fd();
         if ours {
             // It fails only for what is no descriptor.
