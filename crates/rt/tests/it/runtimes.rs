@@ -364,7 +364,6 @@ fn nothing_starts_after_the_stop() {
 
 // A coroutine that spawns its successor and ends doesn't keep a dropped runtime going for ever.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn a_chain_of_spawns_ends_with_its_runtime() {
     // Alone: it would go on to the end of the process.
     well_alone(&[], || {
@@ -403,7 +402,6 @@ fn dropping_without_a_shutdown() {
 
 // A coroutine can't shut its own runtime down: it is told so, and the process lives on.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn a_runtime_is_not_shut_down_from_inside() {
     well_alone(&[], || {
         let runtime = Arc::new(any_runtime(1));

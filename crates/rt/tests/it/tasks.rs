@@ -209,7 +209,6 @@ fn daemons_are_inherited() {
 
 // The same when the child is spawned on another runtime than its parent's.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn parent_and_daemon_cross_runtimes() {
     in_coroutines(|| {
         let other = Arc::new(crate::stage::any_runtime(1));
@@ -305,7 +304,6 @@ fn threads_have_the_same_handles() {
 // A thread that is still there is none of its runtime's coroutines, even if it took the place
 // of one: the runtime neither lists it nor waits for it.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn a_runtime_does_not_count_threads() {
     for driver in crate::stage::drivers() {
         let runtime = crate::stage::runtime(driver, 1);

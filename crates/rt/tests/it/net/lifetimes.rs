@@ -141,7 +141,6 @@ fn a_stream_outlives_its_runtime() {
 // A stream that one runtime got to know is waited for in another when the first ends: the wait
 // goes on, and ends with the data.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn a_runtime_ends_while_another_waits_for_a_stream_it_knew() {
     for driver in crate::stage::drivers() {
         let (first, second) = (runtime(driver, 1), runtime(driver, 1));

@@ -159,7 +159,6 @@ fn a_cloned_listener() {
 // One owner of a socket hands it to std, where it blocks: the other accepts without blocking its
 // worker all the same.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn a_clone_given_to_std_does_not_block_the_other() {
     for driver in crate::stage::drivers() {
         let runtime = runtime(driver, 1);
