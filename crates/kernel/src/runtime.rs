@@ -560,20 +560,28 @@ impl Drop for Runtime {
 fn workers_of(config: &Config) -> io::Result<usize> {
     const WORKERS_MAX: usize = 1024;
     let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
-    let workers = match config.workers {
-        Some(workers) => workers,
+    let (workers, said_by) = match config.workers {
+        Some(workers) => (workers, ""),
         None => match std::env::var("ROPEWALK_WORKERS") {
-            Ok(text) if !text.is_empty() => text.parse().map_err(|_| {
-                invalid(format!(
-                    "ROPEWALK_WORKERS={text} is not a number of workers"
-                ))
-            })?,
-            _ => thread::available_parallelism().map_or(1, NonZero::get),
+            Err(std::env::VarError::NotUnicode(text)) => {
+                return Err(invalid(format!(
+                    "ROPEWALK_WORKERS={text:?} is not a number"
+                )));
+            }
+            Ok(text) if !text.is_empty() => {
+                let workers = text.parse().map_err(|_| {
+                    invalid(format!(
+                        "ROPEWALK_WORKERS={text} is not a number of workers"
+                    ))
+                })?;
+                (workers, "ROPEWALK_WORKERS asks for ")
+            }
+            _ => (thread::available_parallelism().map_or(1, NonZero::get), ""),
         },
     };
     if workers == 0 || workers > WORKERS_MAX {
         return Err(invalid(format!(
-            "{workers} workers: use 1 to {WORKERS_MAX}"
+            "{said_by}{workers} workers: use 1 to {WORKERS_MAX}"
         )));
     }
     Ok(workers)

@@ -30,7 +30,9 @@ pub struct Source {
     /// An `Arc<Registration>` turned raw, or null: set once, replaced only when its home
     /// has gone.
     registration: AtomicPtr<Registration>,
-    registering: Mutex<()>,
+    /// Taken to register. Holds the registrations that were replaced: who waits there borrows
+    /// this source, and they go with it.
+    registering: Mutex<Vec<Arc<Registration>>>,
     /// Whether the last receive came back short.
     drained: AtomicBool,
 }
@@ -41,7 +43,7 @@ impl Source {
         Source {
             fd,
             registration: AtomicPtr::new(ptr::null_mut()),
-            registering: Mutex::new(()),
+            registering: Mutex::new(Vec::new()),
             drained: AtomicBool::new(false),
         }
     }
@@ -82,22 +84,30 @@ impl Source {
         if let Some(known) = self.registration().filter(|known| !stale(known)) {
             return Ok(known);
         }
-        let _one = self
+        let mut replaced = self
             .registering
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // A stale one is left behind: coroutines of the runtime that has gone may refer to it
-        // still, parked for ever.
         if let Some(known) = self.registration().filter(|known| !stale(known)) {
             return Ok(known);
         }
         let fresh = Arc::into_raw(register()?);
-        self.registration.store(fresh.cast_mut(), Ordering::Release);
+        let old = self.registration.swap(fresh.cast_mut(), Ordering::AcqRel);
+        if !old.is_null() {
+            // SAFETY: the reference that an earlier call stored.
+            replaced.push(unsafe { Arc::from_raw(old) });
+        }
         // SAFETY: just made.
         Ok(unsafe { &*fresh })
     }
 
     fn deregister(&mut self) {
+        let replaced = self
+            .registering
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Their homes have gone: no event names them.
+        drop(std::mem::take(replaced));
         let registration = std::mem::replace(self.registration.get_mut(), ptr::null_mut());
         if !registration.is_null() {
             // SAFETY: the reference that `registration_or` stored.

@@ -47,6 +47,9 @@ impl Worker {
     /// Looks for work elsewhere, then sleeps until there is some; false when the runtime
     /// stops and nothing holds this worker.
     pub(super) fn idle(&self) -> bool {
+        if self.shared.is_stopping() {
+            return false;
+        }
         self.receive();
         self.fire_timers();
         if self.has_work() || self.find_fresh() {

@@ -307,6 +307,15 @@ impl Worker {
         }
     }
 
+    /// As [`pop_fresh`](Self::pop_fresh), for running: nothing starts after the stop.
+    #[inline]
+    fn start_fresh(&self) -> Option<NonNull<Record>> {
+        if self.shared.is_stopping() {
+            return None;
+        }
+        self.pop_fresh()
+    }
+
     /// Offers a host whose task has ended the next one to run on the same stack: a fresh
     /// one, when its turn it is.
     #[inline]
@@ -317,7 +326,7 @@ impl Worker {
         if (started_waiting && turn < TURN) || ticks.wrapping_add(1).is_multiple_of(HOUSEKEEPING) {
             return None;
         }
-        let task = self.pop_fresh()?;
+        let task = self.start_fresh()?;
         // SAFETY: a queued record is alive.
         let asked = unsafe { task.as_ref() }.stack_bytes.get();
         if !self.hosts.suits(stack_bytes, asked) {
@@ -400,7 +409,7 @@ impl Worker {
             }
             self.turn.set(TURN);
         }
-        if let Some(task) = self.pop_fresh() {
+        if let Some(task) = self.start_fresh() {
             let turn = self.turn.get() + 1;
             self.turn.set(if turn == 2 * TURN { 0 } else { turn });
             return Some(task);

@@ -165,7 +165,6 @@ fn known_pair(runtime: &Runtime) -> (TcpStream, TcpStream) {
 
 // A stream that goes from runtime to runtime takes nothing of the old ones with it.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn a_wandering_stream_leaves_nothing() {
     well_alone(&[], || {
         for driver in drivers() {

@@ -115,7 +115,6 @@ fn workers_that_are_no_number() {
 }
 
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn workers_that_are_none() {
     refuses("runtimes::workers_that_are_none", ("ROPEWALK_WORKERS", "0"));
 }
@@ -344,7 +343,6 @@ fn what_never_started_is_dropped() {
 // The same for closures in the worker's own queue, which another coroutine spawned: once the
 // runtime stops, nothing new is started.
 #[test]
-#[ignore = "the runtime does not do this yet"]
 fn nothing_starts_after_the_stop() {
     for driver in drivers() {
         let runtime = crate::stage::runtime(driver, 1);
