@@ -15,7 +15,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::wait::{AbortOnUnwind, Reason, WaitQueue, in_coroutine};
+use crate::wait::{AbortOnUnwind, Limit, Reason, WaitQueue, in_coroutine};
 
 /// The most threads the pool has.
 pub const THREADS_MAX: usize = 512;
@@ -86,7 +86,7 @@ where
         submit(Job(job));
         let queue = done.lock();
         if !finished.load(Ordering::SeqCst) {
-            queue.wait(0, Reason::Blocking, 0, None);
+            queue.wait(0, Reason::Blocking, 0, Limit::NONE);
         } else {
             drop(queue);
         }

@@ -71,9 +71,12 @@ impl Host {
                     .get()
                     .expect("a live record has a behaviour");
                 // SAFETY: this host is the task's runner, and runs it once.
-                unsafe { (behaviour.run)(record) };
-                // SAFETY: as above, and not used again.
-                unsafe { complete(task, || worker.note_completed()) };
+                if unsafe { (behaviour.run)(record) } {
+                    // SAFETY: as above, and not used again.
+                    unsafe { complete(task, || worker.note_completed()) };
+                } else {
+                    worker.note_paused();
+                }
                 match worker.offer_fresh(self.stack_bytes) {
                     Some(next) => {
                         self.assign(next);
@@ -123,7 +126,8 @@ impl Host {
             return;
         };
         let _ = out.write_str("coroutine ");
-        if let Ok(name) = record.name.try_lock()
+        if let Some(extra) = record.known_extra()
+            && let Ok(name) = extra.name.try_lock()
             && let Some(name) = name.as_deref()
         {
             let _ = write!(out, "'{name}' ");

@@ -11,6 +11,9 @@
 //! | `host`, `switch` | stacks that run tasks, and entering and leaving them |
 //! | [`stack`] | slabs of stacks, guards, the overflow report |
 //! | [`driver`] | io_uring and epoll behind one contract |
+//! | [`cancel`] | tokens, and how a cancellation finds the wait it ends |
+//! | [`future`] | async tasks on the workers; timers for futures |
+//! | [`local`] | a task's own values |
 //! | `timer`, [`clock`] | the timing wheel and the clock behind it |
 //! | [`runtime`], [`scope`] | starting and ending it all |
 //! | [`blocking`] | threads for what no driver can do |
@@ -20,11 +23,15 @@
 compile_error!("Ropewalk runs on Linux only (5.10 or later): it stands on epoll and io_uring");
 
 pub mod blocking;
+pub mod cancel;
 mod choices;
 #[doc(hidden)]
 pub mod clock;
 pub mod driver;
+pub mod future;
 mod host;
+pub mod local;
+pub mod outcome;
 pub mod record;
 pub mod runtime;
 pub mod scope;

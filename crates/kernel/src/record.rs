@@ -16,7 +16,9 @@
 //!   last reference ──▶ record freed
 //! ```
 //!
-//! Of DONE and DETACHED, whoever sets the second drops the outcome.
+//! Of DONE and DETACHED, whoever sets the second drops the outcome. A third flag, CALLBACKS,
+//! says that the runner has callbacks to call first: DONE is only set while it is clear, so a
+//! callback that is left finds DONE set, and is its owner's to call.
 //!
 //! A joiner locks `done`, then reads `life`, then joins the queue; a runner publishes DONE,
 //! then looks at the queue (all `SeqCst`). The runner's look comes after it has let go: by
@@ -36,10 +38,13 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::cancel::{Slot, Stance};
+use crate::driver::IoWait;
 use crate::host::Host;
+use crate::local::Locals;
 use crate::runtime::Shared;
 use crate::scope::ScopeState;
-use crate::wait::{Reason, WaitQueue};
+use crate::wait::{Limit, Reason, Wait, WaitQueue};
 use crate::worker::WorkerShared;
 
 /// The bytes a closure or an outcome may have to lie inside the record.
@@ -48,6 +53,8 @@ pub(crate) type Payload = [MaybeUninit<u64>; PAYLOAD_BYTES / 8];
 
 pub(crate) const DONE: u32 = 1;
 pub(crate) const DETACHED: u32 = 2;
+/// There are callbacks to call before DONE is set.
+pub(crate) const CALLBACKS: u32 = 4;
 pub(crate) const REF: u32 = 1 << 8;
 
 /// It was spawned with `spawn_local`: never stolen.
@@ -58,12 +65,21 @@ pub(crate) const DAEMON: u8 = 2;
 pub(crate) const THREAD: u8 = 4;
 /// It has a name.
 pub(crate) const NAMED: u8 = 8;
+/// It was cancelled through its handle.
+pub(crate) const CANCELLED: u8 = 16;
+/// It stands, or stood, under a token.
+pub(crate) const UNDER: u8 = 32;
+/// It has coroutine-local values.
+pub(crate) const LOCALS: u8 = 64;
 
 /// What a record's payload is, and how to run and drop it.
 pub(crate) struct Behaviour {
     /// Takes the closure out, runs it, and puts the outcome in its place. Never unwinds.
-    pub(crate) run: unsafe fn(&Record),
-    /// Drops a closure that never ran, and puts "dropped" in its place.
+    ///
+    /// Says whether the task has ended: an async task that waits has not, and its record is
+    /// not the runner's any more.
+    pub(crate) run: unsafe fn(&Record) -> bool,
+    /// Drops a closure that never ran, and puts "shut down" in its place.
     pub(crate) cancel: unsafe fn(&Record),
     /// Drops the outcome; says whether it was a panic.
     pub(crate) drop_outcome: unsafe fn(&Record) -> bool,
@@ -75,6 +91,8 @@ pub(crate) struct Record {
     pub(crate) flags: AtomicU8,
     pub(crate) reason: AtomicU8,
     pub(crate) started: AtomicBool,
+    /// Where an async task is between two polls; see `future.rs`.
+    pub(crate) phase: AtomicU8,
     pub(crate) id: AtomicU64,
     /// The link of whichever queue holds the record: fresh list, run queue, inbox, or
     /// the magazine of free records. Belongs to that queue.
@@ -94,8 +112,77 @@ pub(crate) struct Record {
     pub(crate) born_ns: AtomicU64,
     /// Requested stack bytes; 0 for the runtime's default.
     pub(crate) stack_bytes: Cell<usize>,
-    pub(crate) name: Mutex<Option<Arc<str>>>,
+    /// The wait it is parked in, for who would cancel it. Its home worker's.
+    pub(crate) wait: Cell<Named>,
+    /// What few tasks have. Made when first needed, and the record's for ever.
+    extra: AtomicPtr<Extra>,
     payload: UnsafeCell<Payload>,
+}
+
+/// What few tasks have: as type-stable as the record it belongs to.
+pub(crate) struct Extra {
+    pub(crate) name: Mutex<Option<Arc<str>>>,
+    /// The running task's own.
+    pub(crate) stance: Stance,
+    /// The slot of a thread.
+    slot: Mutex<Option<Arc<Slot>>>,
+    pub(crate) callbacks: Mutex<Vec<Callback>>,
+    /// The running task's own.
+    pub(crate) locals: UnsafeCell<Option<Box<Locals>>>,
+}
+
+/// A callback that looks at the outcome in the record.
+pub(crate) type Callback = Box<dyn FnOnce(&Record) + Send>;
+
+impl Extra {
+    pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
+        self.slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_slot(&self, slot: Option<Arc<Slot>>) {
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
+    }
+}
+
+/// The wait of a parked coroutine: in a queue, or for a descriptor.
+#[derive(Clone, Copy)]
+pub(crate) struct Named(usize);
+
+impl Named {
+    pub(crate) const NONE: Named = Named(0);
+    const IO: usize = 1;
+
+    #[inline]
+    pub(crate) fn queue(wait: &Wait) -> Named {
+        Named(ptr::from_ref(wait) as usize)
+    }
+
+    #[inline]
+    pub(crate) fn io(wait: &IoWait) -> Named {
+        Named(ptr::from_ref(wait) as usize | Named::IO)
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Ends the wait; gives the coroutine to make runnable, unless it was ended already.
+    ///
+    /// # Safety
+    ///
+    /// The coroutine that named it is parked in it, on the calling worker.
+    pub(crate) unsafe fn cancel(self) -> Option<NonNull<Record>> {
+        if self.0 & Named::IO == 0 {
+            // SAFETY: named, so alive, by the contract above.
+            unsafe { (*(self.0 as *const Wait)).cancel() }
+        } else {
+            // SAFETY: as above.
+            unsafe { (*((self.0 & !Named::IO) as *const IoWait)).cancel() }
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Record>() == 192);
@@ -115,6 +202,7 @@ impl Record {
             flags: AtomicU8::new(0),
             reason: AtomicU8::new(0),
             started: AtomicBool::new(false),
+            phase: AtomicU8::new(0),
             id: AtomicU64::new(0),
             next: Cell::new(ptr::null()),
             behaviour: Cell::new(None),
@@ -128,7 +216,8 @@ impl Record {
             site: AtomicPtr::new(ptr::null_mut()),
             born_ns: AtomicU64::new(0),
             stack_bytes: Cell::new(0),
-            name: Mutex::new(None),
+            wait: Cell::new(Named::NONE),
+            extra: AtomicPtr::new(ptr::null_mut()),
             payload: UnsafeCell::new([MaybeUninit::uninit(); PAYLOAD_BYTES / 8]),
         }
     }
@@ -148,11 +237,55 @@ impl Record {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
+    /// The flags, in the single order with whoever sets them.
+    pub(crate) fn flags_now(&self) -> u8 {
+        self.flags.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_flag(&self, flag: u8) {
+        self.flags.fetch_or(flag, Ordering::SeqCst);
+    }
+
+    pub(crate) fn known_extra(&self) -> Option<&Extra> {
+        // SAFETY: once there, it is never given back.
+        unsafe { self.extra.load(Ordering::Acquire).as_ref() }
+    }
+
+    pub(crate) fn extra(&self) -> &Extra {
+        self.known_extra().unwrap_or_else(|| self.make_extra())
+    }
+
+    #[cold]
+    fn make_extra(&self) -> &Extra {
+        let fresh = Box::into_raw(Box::new(Extra {
+            name: Mutex::new(None),
+            stance: Stance::new(),
+            slot: Mutex::new(None),
+            callbacks: Mutex::new(Vec::new()),
+            locals: UnsafeCell::new(None),
+        }));
+        let made = self.extra.compare_exchange(
+            ptr::null_mut(),
+            fresh,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if let Err(other) = made {
+            // SAFETY: ours alone.
+            drop(unsafe { Box::from_raw(fresh) });
+            // SAFETY: never given back.
+            return unsafe { &*other };
+        }
+        // SAFETY: as above.
+        unsafe { &*fresh }
+    }
+
     pub(crate) fn name(&self) -> Option<Arc<str>> {
         if !self.has(NAMED) {
             return None;
         }
-        self.name
+        self.known_extra()?
+            .name
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -165,7 +298,11 @@ impl Record {
     /// Gives the task with this id a name, if it is still the record's.
     pub(crate) fn rename(&self, id: u64, name: Option<Arc<str>>) {
         let old = {
-            let mut slot = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slot = self
+                .extra()
+                .name
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if self.id() != id {
                 return;
             }
@@ -457,7 +594,7 @@ impl Record {
             if done || self.id.load(Ordering::SeqCst) != id {
                 return;
             }
-            guard.wait(0, Reason::Join, ptr::from_ref(self) as usize, None);
+            guard.wait(0, Reason::Join, ptr::from_ref(self) as usize, Limit::NONE);
         }
     }
 }

@@ -22,15 +22,18 @@ use std::time::Duration;
 
 use crossbeam_deque::Injector;
 
+use crate::cancel;
 use crate::choices::Choices;
 use crate::clock;
-use crate::driver::{Driver, DriverKind, Signal};
+use crate::driver::{Addressed, Driver, DriverKind, Letter, Signal};
+use crate::future;
 use crate::host::{Host, HostPool};
+use crate::outcome::JoinError;
 use crate::record::{self, LOCAL, Record, Snapshot};
 use crate::scope::ScopeState;
 use crate::stack::{self, StackPool};
 use crate::task::{self, Handle, Options, Role};
-use crate::wait::{self, Reason, WaitQueue};
+use crate::wait::{self, Limit, Reason, WaitQueue};
 use crate::worker::{Counts, Fresh, Inbox, Sleepers, Worker, WorkerShared};
 
 /// What a runtime is made with.
@@ -119,12 +122,23 @@ impl Shared {
     }
 
     /// Queues an unstarted task from outside the workers.
-    fn inject(&self, task: NonNull<Record>, runtime: *const Shared) {
+    pub(crate) fn inject(&self, task: NonNull<Record>, runtime: *const Shared) {
         // SAFETY: just prepared.
         let record = unsafe { task.as_ref() };
         record.runtime.store(runtime.cast_mut(), Ordering::Relaxed);
         record.born_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.injected.fetch_add(1, Ordering::AcqRel);
+        self.injector.push(Fresh(task));
+        fence(Ordering::SeqCst);
+        if self.is_stopping() {
+            self.cancel_queued();
+        } else {
+            self.rouse_one();
+        }
+    }
+
+    /// Queues an async task that was woken from outside the workers.
+    pub(crate) fn inject_again(&self, task: NonNull<Record>) {
         self.injector.push(Fresh(task));
         fence(Ordering::SeqCst);
         if self.is_stopping() {
@@ -149,13 +163,9 @@ impl Shared {
     }
 
     fn cancel(&self, Fresh(task): Fresh) {
-        // SAFETY: taken from a queue, so alive and ours.
-        let behaviour = unsafe { task.as_ref() }.behaviour.get();
-        let behaviour = behaviour.expect("a live record has a behaviour");
-        // SAFETY: it never ran, and we are its runner.
+        // SAFETY: taken from a queue, so ours.
         unsafe {
-            (behaviour.cancel)(task.as_ref());
-            task::complete(task, || {
+            end_unstarted(task, || {
                 self.cancelled.fetch_add(1, Ordering::AcqRel);
             });
         }
@@ -180,6 +190,50 @@ impl Shared {
     fn note_stopped(&self) {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.stopped_changed.notify_all();
+    }
+}
+
+/// Ends a task that is on no stack, without running it.
+///
+/// # Safety
+///
+/// The caller is its runner.
+pub(crate) unsafe fn end_unstarted(task: NonNull<Record>, ended: impl FnOnce()) {
+    // SAFETY: the runner's reference keeps it.
+    let behaviour = unsafe { task.as_ref() }.behaviour.get();
+    let behaviour = behaviour.expect("a live record has a behaviour");
+    // SAFETY: it runs nowhere, and the caller is its runner.
+    unsafe {
+        (behaviour.cancel)(task.as_ref());
+        task::complete(task, ended);
+    }
+}
+
+/// Tells a task with this id, if the record is still its own, that it was cancelled: the flag
+/// is set already.
+pub(crate) fn tell_cancelled(record: NonNull<Record>, id: u64) {
+    // SAFETY: type-stable.
+    let this = unsafe { record.as_ref() };
+    if this.id.load(Ordering::SeqCst) != id {
+        return;
+    }
+    future::wake(this);
+    let (home, runtime) = (
+        this.home.load(Ordering::SeqCst),
+        this.runtime.load(Ordering::SeqCst),
+    );
+    let found = RUNTIMES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .find(|known| std::ptr::eq(known.as_ptr(), runtime))
+        .and_then(Weak::upgrade);
+    let Some(shared) = found else { return };
+    for worker in &shared.workers {
+        // Not started a moment ago? Then any worker may be starting it.
+        if home.is_null() || std::ptr::eq(worker, home) {
+            worker.post(Letter::Cancel(Addressed(record), id));
+        }
     }
 }
 
@@ -406,11 +460,15 @@ impl Runtime {
         // SAFETY: joined below, which nothing can cut short: it was checked that waiting
         // is allowed, and a join has no deadline and is not cancelled.
         let handle = unsafe { self.spawn_unchecked(options, site, closure) };
-        match handle.join() {
+        match handle.join_uncancelled() {
             Ok(value) => value,
-            Err(task::End::Panicked(payload)) => std::panic::resume_unwind(payload),
-            Err(task::End::Dropped) => panic!("the runtime was shut down before it ran this"),
+            Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload),
+            Err(error) => panic!("{error}"),
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// How many coroutines have been spawned and not ended.
@@ -473,7 +531,7 @@ impl Runtime {
                 0,
                 Reason::Quiet,
                 Arc::as_ptr(shared) as usize,
-                Some(deadline),
+                Limit::until(Some(deadline)),
             );
         }
         shared.state.store(STOPPING, Ordering::SeqCst);
@@ -740,7 +798,11 @@ where
                 .behaviour
                 .get()
                 .expect("a live record has a behaviour");
-            task::identity::with_record(record, || (behaviour.run)(record));
+            task::identity::with_record(record, || {
+                cancel::enter_thread(record);
+                (behaviour.run)(record);
+                cancel::exit_thread();
+            });
             task::complete(task, || ());
         }
     });
@@ -748,11 +810,7 @@ where
         Ok(_detached) => Ok(handle),
         Err(error) => {
             // SAFETY: it never ran, and nobody else will.
-            unsafe {
-                let behaviour = task.as_ref().behaviour.get().expect("a live record");
-                (behaviour.cancel)(task.as_ref());
-                task::complete(task, || ());
-            }
+            unsafe { end_unstarted(task, || ()) };
             Err(error)
         }
     }

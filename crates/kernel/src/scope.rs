@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::wait::{Reason, WaitQueue};
+use crate::wait::{Limit, Reason, WaitQueue};
 
 /// The children of one scope, shared by the scope and their records.
 #[derive(Default)]
@@ -47,7 +47,12 @@ impl ScopeState {
             if self.left.load(Ordering::SeqCst) == 0 {
                 break;
             }
-            guard.wait(0, Reason::Scope, std::ptr::from_ref(self) as usize, None);
+            guard.wait(
+                0,
+                Reason::Scope,
+                std::ptr::from_ref(self) as usize,
+                Limit::NONE,
+            );
         }
     }
 

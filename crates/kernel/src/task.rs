@@ -1,28 +1,22 @@
 //! Starting a task and taking its outcome: the typed face of a `Record`.
 
-use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
+use crate::cancel;
+use crate::local;
+use crate::outcome::JoinError;
 use crate::record::{
-    self, Behaviour, DAEMON, DETACHED, DONE, LOCAL, NAMED, PAYLOAD_BYTES, REF, Record, THREAD,
+    self, Behaviour, CALLBACKS, CANCELLED, DAEMON, DETACHED, DONE, LOCAL, LOCALS, NAMED, Named,
+    PAYLOAD_BYTES, REF, Record, THREAD, UNDER,
 };
 use crate::scope::ScopeState;
-use crate::wait::{AsyncWait, Outcome, Reason};
+use crate::wait::{AsyncWait, Limit, Outcome, Reason, WaitQueue, no_wait_in};
 use crate::worker::Worker;
-
-/// Why a task ended without a value.
-#[derive(Debug)]
-pub enum End {
-    /// It panicked, with this payload.
-    Panicked(Box<dyn Any + Send>),
-    /// Its runtime was shut down before it started.
-    Dropped,
-}
 
 /// How a task is to be started.
 #[derive(Clone, Debug, Default)]
@@ -52,30 +46,84 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         drop_outcome: drop_outcome::<T>,
     };
 
-    unsafe fn run(record: &Record) {
+    unsafe fn run(record: &Record) -> bool {
+        if has_besides(record) && !begin_besides(record) {
+            // SAFETY: the runner's.
+            unsafe { Self::end_without(record, JoinError::Cancelled) };
+            return true;
+        }
         // SAFETY: the runner owns the payload, which is the closure until now.
         let closure: F = unsafe { take(record) };
-        let outcome = catch_unwind(AssertUnwindSafe(closure)).map_err(End::Panicked);
+        let mut outcome = catch_unwind(AssertUnwindSafe(closure)).map_err(JoinError::Panicked);
+        if has_besides(record) {
+            outcome = end_besides(record, outcome);
+        }
         // SAFETY: as above; the closure was taken out.
-        unsafe { put::<Result<T, End>>(record, outcome) };
+        unsafe { put::<Result<T, JoinError>>(record, outcome) };
+        true
     }
 
     unsafe fn cancel(record: &Record) {
         // SAFETY: whoever took it from the queue owns the payload, still the closure.
+        unsafe { Self::end_without(record, JoinError::Shutdown) };
+    }
+
+    #[cold]
+    unsafe fn end_without(record: &Record, error: JoinError) {
+        // SAFETY: the caller owns the payload, still the closure.
         let closure: F = unsafe { take(record) };
-        let end = match catch_unwind(AssertUnwindSafe(|| drop(closure))) {
-            Ok(()) => End::Dropped,
-            Err(payload) => End::Panicked(payload),
+        let error = match catch_unwind(AssertUnwindSafe(|| drop(closure))) {
+            Ok(()) => error,
+            Err(payload) => JoinError::Panicked(payload),
         };
+        let mut outcome = Err(error);
+        if has_besides(record) {
+            outcome = end_besides(record, outcome);
+        }
         // SAFETY: as above.
-        unsafe { put::<Result<T, End>>(record, Err(end)) };
+        unsafe { put::<Result<T, JoinError>>(record, outcome) };
     }
 }
 
-unsafe fn drop_outcome<T>(record: &Record) -> bool {
+/// Says whether the task has what few have: a token, a cancellation, values of its own.
+#[inline]
+pub(crate) fn has_besides(record: &Record) -> bool {
+    record.has(CANCELLED | UNDER | LOCALS)
+}
+
+/// Begins a task that has; says whether it may begin, or is cancelled already.
+#[cold]
+pub(crate) fn begin_besides(record: &Record) -> bool {
+    if cancel::refuses_start(record) {
+        return false;
+    }
+    cancel::enter(record);
+    true
+}
+
+/// Ends a task that has; on its own stack, as its values may wait when they are dropped.
+#[cold]
+pub(crate) fn end_besides<T>(
+    record: &Record,
+    outcome: Result<T, JoinError>,
+) -> Result<T, JoinError> {
+    let dropped = catch_unwind(AssertUnwindSafe(|| local::end(record)));
+    cancel::exit(record);
+    match dropped {
+        Ok(()) => outcome,
+        Err(payload) => {
+            if let Err(late) = catch_unwind(AssertUnwindSafe(|| drop(outcome))) {
+                std::mem::forget(late);
+            }
+            Err(JoinError::Panicked(payload))
+        }
+    }
+}
+
+pub(crate) unsafe fn drop_outcome<T>(record: &Record) -> bool {
     // SAFETY: the caller owns the payload, which is the outcome.
-    let outcome: Result<T, End> = unsafe { take(record) };
-    let panicked = matches!(outcome, Err(End::Panicked(_)));
+    let outcome: Result<T, JoinError> = unsafe { take(record) };
+    let panicked = matches!(outcome, Err(JoinError::Panicked(_)));
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(outcome))) {
         // A result or payload whose drop panics. The message has been printed; the new
         // payload might panic again.
@@ -85,14 +133,14 @@ unsafe fn drop_outcome<T>(record: &Record) -> bool {
     panicked
 }
 
-const fn fits<X>() -> bool {
+pub(crate) const fn fits<X>() -> bool {
     size_of::<X>() <= PAYLOAD_BYTES && align_of::<X>() <= align_of::<u64>()
 }
 
 /// # Safety
 ///
 /// The caller owns the payload, and nothing in it needs dropping.
-unsafe fn put<X>(record: &Record, value: X) {
+pub(crate) unsafe fn put<X>(record: &Record, value: X) {
     let payload = record.payload();
     if const { fits::<X>() } {
         // SAFETY: it fits, and the place is ours.
@@ -106,7 +154,7 @@ unsafe fn put<X>(record: &Record, value: X) {
 /// # Safety
 ///
 /// The caller owns the payload, it holds an `X` put there by `put`, and is not read again.
-unsafe fn take<X>(record: &Record) -> X {
+pub(crate) unsafe fn take<X>(record: &Record) -> X {
     let payload = record.payload();
     if const { fits::<X>() } {
         // SAFETY: by the contract above.
@@ -114,6 +162,21 @@ unsafe fn take<X>(record: &Record) -> X {
     } else {
         // SAFETY: by the contract above.
         *unsafe { payload.cast::<Box<X>>().read() }
+    }
+}
+
+/// The value that `put` left in the record.
+///
+/// # Safety
+///
+/// The payload holds an `X` put there by `put`.
+unsafe fn look<X>(record: &Record) -> *const X {
+    let payload = record.payload();
+    if const { fits::<X>() } {
+        payload.cast::<X>()
+    } else {
+        // SAFETY: by the contract above.
+        unsafe { &raw const **payload.cast::<Box<X>>() }
     }
 }
 
@@ -135,15 +198,54 @@ pub(crate) unsafe fn prepare<F, T>(
 where
     F: FnOnce() -> T,
 {
-    let (pointer, id, parent) = match worker {
-        Some(worker) => {
-            let (id, parent) = (worker.take_id(), worker.current_record());
-            (worker.magazine().take(), id, parent)
-        }
+    // SAFETY: the caller's contract.
+    let pointer = unsafe { prepare_with(worker, role, options, scope, site) };
+    // SAFETY: just prepared.
+    let record = unsafe { pointer.as_ref() };
+    record.behaviour.set(Some(&Typed::<F, T>::BEHAVIOUR));
+    // SAFETY: the record is ours, its payload empty.
+    unsafe {
+        put::<F>(record, closure);
+        publish(worker, pointer);
+    }
+    pointer
+}
+
+/// Gives a prepared task its id. Last, and with Release: a reader that sees the id sees the
+/// rest.
+///
+/// # Safety
+///
+/// The record was prepared, its behaviour is set and its payload in place.
+#[inline]
+pub(crate) unsafe fn publish(worker: Option<&Worker>, task: NonNull<Record>) {
+    let id = match worker {
+        Some(worker) => worker.take_id(),
+        None => record::take_ids(1),
+    };
+    // SAFETY: just prepared.
+    unsafe { task.as_ref() }.id.store(id, Ordering::Release);
+}
+
+/// As [`prepare`], but for behaviour, payload and id.
+///
+/// # Safety
+///
+/// As [`prepare`].
+#[inline]
+pub(crate) unsafe fn prepare_with(
+    worker: Option<&Worker>,
+    role: Role,
+    options: Options,
+    scope: Option<&Arc<ScopeState>>,
+    site: &'static Location<'static>,
+) -> NonNull<Record> {
+    let (pointer, parent) = match worker {
+        Some(worker) => (worker.magazine().take(), worker.current_record()),
         // Perhaps a coroutine of another runtime.
         None => {
             let parent = Worker::current().and_then(Worker::current_record);
-            (record::take_loose(), record::take_ids(1), parent)
+            (record::take_loose(), parent)
         }
     };
     // SAFETY: a free record of our own.
@@ -165,7 +267,7 @@ where
     record.started.store(false, Ordering::Relaxed);
     record.note(Reason::None, 0);
     record.next.set(ptr::null());
-    record.behaviour.set(Some(&Typed::<F, T>::BEHAVIOUR));
+    record.wait.set(Named::NONE);
     record.home.store(ptr::null_mut(), Ordering::Relaxed);
     record.runtime.store(ptr::null_mut(), Ordering::Relaxed);
     record.host.set(ptr::null_mut());
@@ -184,10 +286,7 @@ where
             record.scope.set(Arc::into_raw(Arc::clone(scope)));
         }
     }
-    // SAFETY: the record is ours, its payload empty.
-    unsafe { put::<F>(record, closure) };
-    // Last, and with Release: a reader that sees the id sees the rest.
-    record.id.store(id, Ordering::Release);
+    cancel::inherit(record, parent);
     pointer
 }
 
@@ -202,6 +301,9 @@ pub(crate) unsafe fn complete(pointer: NonNull<Record>, ended: impl FnOnce()) {
     // SAFETY: the runner's reference keeps it; and after that, see `wake_joiners`.
     let record = unsafe { pointer.as_ref() };
     let mut life = record.life.load(Ordering::Acquire);
+    if life & CALLBACKS != 0 {
+        life = call_back(record);
+    }
     let detached = life & DETACHED != 0;
     if detached {
         // SAFETY: the handle is gone, so the outcome is ours. Its drop may wait.
@@ -215,7 +317,7 @@ pub(crate) unsafe fn complete(pointer: NonNull<Record>, ended: impl FnOnce()) {
         return;
     }
     // Nobody counts it: publish the end and let go in one step.
-    while life & DETACHED == 0 {
+    while life & (DETACHED | CALLBACKS) == 0 {
         let next = (life | DONE) - REF;
         match record
             .life
@@ -238,7 +340,23 @@ pub(crate) unsafe fn complete(pointer: NonNull<Record>, ended: impl FnOnce()) {
 unsafe fn complete_slow(pointer: NonNull<Record>, discarded: bool) {
     // SAFETY: the runner's reference keeps it.
     let record = unsafe { pointer.as_ref() };
-    if record.life.fetch_or(DONE, Ordering::SeqCst) & DETACHED != 0 && !discarded {
+    let mut life = record.life.load(Ordering::Acquire);
+    loop {
+        if life & CALLBACKS != 0 {
+            life = call_back(record);
+        }
+        let done = record.life.compare_exchange_weak(
+            life,
+            life | DONE,
+            Ordering::SeqCst,
+            Ordering::Acquire,
+        );
+        match done {
+            Ok(_) => break,
+            Err(seen) => life = seen,
+        }
+    }
+    if life & DETACHED != 0 && !discarded {
         // Detached between the task's last code and here: the worker's own code runs this
         // drop, so a wait in it would block the thread. Rare, and short.
         // SAFETY: the handle went before DONE was set, so the outcome is ours.
@@ -252,6 +370,38 @@ unsafe fn complete_slow(pointer: NonNull<Record>, discarded: bool) {
     }
     // SAFETY: the runner's reference is given up here.
     unsafe { release(pointer) };
+}
+
+/// Calls what is to be called before the end is published; gives `life` as it is then.
+#[cold]
+fn call_back(record: &Record) -> u32 {
+    let mut life = record.life.load(Ordering::Acquire);
+    while life & CALLBACKS != 0 {
+        let callbacks = {
+            let extra = record.extra();
+            let mut callbacks = extra
+                .callbacks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Under the lock: what is added later sets it again.
+            record.life.fetch_and(!CALLBACKS, Ordering::SeqCst);
+            std::mem::take(&mut *callbacks)
+        };
+        for callback in callbacks {
+            contained(|| callback(record));
+        }
+        life = record.life.load(Ordering::Acquire);
+    }
+    life
+}
+
+/// Runs a callback: it may not wait, and its panic ends with it.
+fn contained(callback: impl FnOnce()) {
+    let callback = AssertUnwindSafe(|| no_wait_in("an `on_done` callback", callback));
+    if let Err(payload) = catch_unwind(callback) {
+        // The hook has told of it; its drop may panic too.
+        std::mem::forget(payload);
+    }
 }
 
 /// Wakes who waits for the end, after DONE was published (`SeqCst`).
@@ -315,6 +465,11 @@ unsafe fn free(pointer: NonNull<Record>) {
     if record.has(NAMED) {
         record.set_name(None);
     }
+    if record.has(UNDER | THREAD) {
+        // A task that never ran still stands where it was put.
+        cancel::exit(record);
+        record.extra().set_slot(None);
+    }
     match Worker::current() {
         Some(worker) => worker.magazine().give(pointer),
         None => record::give_loose(pointer),
@@ -373,34 +528,126 @@ impl<T> Handle<T> {
         self.record().life.load(Ordering::Acquire) & DONE != 0
     }
 
-    /// Waits for the end, until `deadline` (clock nanoseconds); says whether it came.
+    /// Waits for the end, as long as `limit` allows. [`Outcome::Woken`] says that it came.
+    ///
+    /// # Panics
+    ///
+    /// In the task itself, which would wait for ever.
     #[inline]
-    pub fn wait(&self, deadline: Option<u64>) -> bool {
+    pub fn wait(&self, limit: Limit) -> Outcome {
         let record = self.record();
         loop {
             if self.is_finished() {
-                return true;
+                return Outcome::Woken;
             }
             let guard = record.done.lock();
             if record.life.load(Ordering::SeqCst) & DONE != 0 {
-                return true;
+                return Outcome::Woken;
+            }
+            if identity::is(record) {
+                drop(guard);
+                panic!("a task can't join itself: it would wait for ever");
             }
             let object = self.record.as_ptr() as usize;
-            if guard.wait(0, Reason::Join, object, deadline) == Outcome::Expired {
-                return self.is_finished();
+            let outcome = guard.wait(0, Reason::Join, object, limit);
+            if outcome != Outcome::Woken {
+                return if self.is_finished() {
+                    Outcome::Woken
+                } else {
+                    outcome
+                };
             }
         }
     }
 
-    /// Waits for the end and takes the outcome.
+    /// Waits for the end and takes the outcome; a cancellation point.
     #[inline]
-    pub fn join(self) -> Result<T, End> {
-        self.wait(None);
+    pub fn join(self) -> Result<T, JoinError> {
+        match self.wait(Limit::cancellable(None)) {
+            Outcome::Woken => self.into_outcome(),
+            _ => Err(JoinError::WaitCancelled),
+        }
+    }
+
+    /// As [`join`](Self::join), but not a cancellation point.
+    #[inline]
+    pub fn join_uncancelled(self) -> Result<T, JoinError> {
+        self.wait(Limit::NONE);
         self.into_outcome()
     }
 
+    /// Cancels the task: see [`cancel`](crate::cancel).
+    pub fn cancel(&self) {
+        cancel::cancel_task(self.record, self.id());
+    }
+
+    /// Calls `callback` with the outcome when the task has ended, before joiners see it; at
+    /// once if it has ended already. On the thread that ends the task, or the caller's.
+    ///
+    /// # Panics
+    ///
+    /// If the outcome was taken. A panic of the callback is contained.
+    pub fn on_done<F>(&self, callback: F)
+    where
+        F: FnOnce(&Result<T, JoinError>) + Send + 'static,
+    {
+        assert!(!self.taken, "the outcome was taken from this handle");
+        let call = move |record: &Record| {
+            // SAFETY: called between the outcome's being put in place and its being taken:
+            // by the runner before DONE, or by the handle that would take it.
+            let outcome = unsafe { look::<Result<T, JoinError>>(record) };
+            // SAFETY: not read again.
+            callback(unsafe { &*outcome });
+        };
+        let record = self.record();
+        let extra = record.extra();
+        let mut callbacks = extra
+            .callbacks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let call: Box<dyn FnOnce(&Record) + Send + '_> = Box::new(call);
+        // SAFETY: only the lifetime of `T` is forgotten. The callback is called, or dropped,
+        // before the outcome of type `T` is.
+        let call: Box<dyn FnOnce(&Record) + Send + 'static> = unsafe { std::mem::transmute(call) };
+        callbacks.push(call);
+        if record.life.fetch_or(CALLBACKS, Ordering::SeqCst) & DONE == 0 {
+            return;
+        }
+        // It has ended: nobody else calls it.
+        let left = std::mem::take(&mut *callbacks);
+        drop(callbacks);
+        for callback in left {
+            contained(|| callback(record));
+        }
+    }
+
+    /// The queue of those who wait for the end, and whether it has come: for waits in
+    /// several queues.
+    #[doc(hidden)]
+    pub fn done_queue(&self) -> &WaitQueue {
+        &self.record().done
+    }
+
+    /// Says, under the lock of [`done_queue`](Self::done_queue), whether the task has ended.
+    #[doc(hidden)]
+    pub fn is_done_now(&self) -> bool {
+        self.record().life.load(Ordering::SeqCst) & DONE != 0
+    }
+
+    /// Takes the outcome of a task that has ended, once.
+    ///
+    /// # Panics
+    ///
+    /// If it has not ended, or the outcome was taken.
+    #[doc(hidden)]
+    pub fn take_outcome(&mut self) -> Result<T, JoinError> {
+        assert!(self.is_finished(), "the task has not ended");
+        // SAFETY: it has.
+        unsafe { self.consume() }
+    }
+
     /// Takes the outcome if the task has ended, else gives the handle back.
-    pub fn try_join(self) -> Result<Result<T, End>, Self> {
+    pub fn try_join(self) -> Result<Result<T, JoinError>, Self> {
         if self.is_finished() {
             Ok(self.into_outcome())
         } else {
@@ -408,7 +655,7 @@ impl<T> Handle<T> {
         }
     }
 
-    fn into_outcome(mut self) -> Result<T, End> {
+    fn into_outcome(mut self) -> Result<T, JoinError> {
         debug_assert!(self.is_finished());
         // SAFETY: finished, so the outcome is in place, and it is the handle's.
         unsafe { self.consume() }
@@ -419,7 +666,7 @@ impl<T> Handle<T> {
     /// # Panics
     ///
     /// If it was ready before.
-    pub fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T, End>> {
+    pub fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T, JoinError>> {
         assert!(!self.taken, "a join handle was polled after it was ready");
         if !self.is_finished() {
             self.asynchronous.prepare(context);
@@ -440,14 +687,14 @@ impl<T> Handle<T> {
     /// # Safety
     ///
     /// The task has ended.
-    unsafe fn consume(&mut self) -> Result<T, End> {
+    unsafe fn consume(&mut self) -> Result<T, JoinError> {
         assert!(!self.taken, "a join handle was used for its value twice");
         self.taken = true;
         // SAFETY: our reference keeps it, until the handle is dropped.
         let record = unsafe { self.record.as_ref() };
         self.asynchronous.leave(&record.done);
         // SAFETY: the task has ended, its handle was here, and takes the outcome once.
-        unsafe { take::<Result<T, End>>(record) }
+        unsafe { take::<Result<T, JoinError>>(record) }
     }
 }
 
@@ -574,6 +821,26 @@ pub(crate) mod identity {
         let result = f();
         RECORD.set(ptr::null());
         result
+    }
+
+    /// Says whether `record` is the calling task's.
+    pub(crate) fn is(task: &Record) -> bool {
+        let current = match crate::worker::Worker::current() {
+            Some(worker) => worker.current_record(),
+            None => record(),
+        };
+        current.is_some_and(|current| ptr::eq(current, task))
+    }
+
+    /// The calling thread's id.
+    pub(crate) fn current_id() -> u64 {
+        if let Some(record) = record() {
+            return record.id();
+        }
+        if FOREIGN_ID.get() == 0 {
+            FOREIGN_ID.set(take_ids(1));
+        }
+        FOREIGN_ID.get()
     }
 
     fn record() -> Option<&'static Record> {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ropewalk_kernel::clock;
-use ropewalk_kernel::wait::{Claimed, Outcome, QueueGuard, Reason, WaitQueue, spend};
+use ropewalk_kernel::wait::{Claimed, Limit, Outcome, QueueGuard, Reason, WaitQueue, spend};
 
 /// Makes a channel that holds up to `capacity` messages; with 0, each send waits for the
 /// receive that takes its message.
@@ -190,14 +190,19 @@ impl<T> Channel<T> {
         };
         let place = Place(Cell::new(Some(message)));
         let senders = self.senders.lock();
-        let outcome =
-            senders.wait_after(place.token(), Reason::Send, self.object(), deadline, || {
+        let outcome = senders.wait_after(
+            place.token(),
+            Reason::Send,
+            self.object(),
+            Limit::cancellable(deadline),
+            || {
                 drop(locked);
-            });
+            },
+        );
         match (place.0.take(), outcome) {
             (None, _) => Ok(()),
             (Some(message), Outcome::Expired) => Err(SendTimeoutError::Timeout(message)),
-            (Some(message), Outcome::Woken) => Err(SendTimeoutError::Disconnected(message)),
+            (Some(message), _) => Err(SendTimeoutError::Disconnected(message)),
         }
     }
 
@@ -235,13 +240,16 @@ impl<T> Channel<T> {
             Err((TryRecvError::Empty, locked)) => locked,
         };
         let place = Place(Cell::new(None));
-        let outcome = locked
-            .guard
-            .wait(place.token(), Reason::Receive, self.object(), deadline);
+        let outcome = locked.guard.wait(
+            place.token(),
+            Reason::Receive,
+            self.object(),
+            Limit::cancellable(deadline),
+        );
         match (place.0.take(), outcome) {
             (Some(message), _) => Ok(message),
             (None, Outcome::Expired) => Err(RecvTimeoutError::Timeout),
-            (None, Outcome::Woken) => Err(RecvTimeoutError::Disconnected),
+            (None, _) => Err(RecvTimeoutError::Disconnected),
         }
     }
 

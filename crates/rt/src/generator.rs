@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use ropewalk_kernel::runtime::{self, Runtime};
 use ropewalk_kernel::task::Options;
-use ropewalk_kernel::wait::{Reason, WaitQueue, check_may_wait, in_coroutine};
+use ropewalk_kernel::wait::{Limit, Reason, WaitQueue, check_may_wait, in_coroutine};
 
 /// What a resumed generator gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +213,7 @@ impl<R, Y, T> Shared<R, Y, T> {
             }
             let object = std::ptr::from_ref(self) as usize;
             // Both sides are on one worker: nothing comes between the look and the wait.
-            queue.lock().wait(0, Reason::Generator, object, None);
+            queue.lock().wait(0, Reason::Generator, object, Limit::NONE);
         }
     }
 }

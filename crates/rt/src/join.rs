@@ -1,6 +1,5 @@
 //! The read side of everything that runs: the handle that joins it.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +7,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ropewalk_kernel::clock;
-use ropewalk_kernel::task::{End, Handle};
+use ropewalk_kernel::outcome::JoinError;
+use ropewalk_kernel::task::Handle;
+use ropewalk_kernel::wait::Limit;
 
 use crate::task::Task;
 
@@ -22,13 +23,16 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if the task panicked, or never ran because its runtime was shut down.
+    /// [`JoinError`] if the task panicked, or never ran because it was cancelled or its runtime
+    /// was shut down; [`JoinError::WaitCancelled`] if the caller was cancelled while waiting:
+    /// the task goes on.
     ///
     /// # Panics
     ///
-    /// Inside [`no_wait`](crate::coroutine::no_wait), if the task has not ended.
+    /// Inside [`no_wait`](crate::coroutine::no_wait), if the task has not ended; and in the task
+    /// itself.
     pub fn join(self) -> Result<T, JoinError> {
-        self.0.join().map_err(JoinError)
+        self.0.join()
     }
 
     /// As [`join`](Self::join), but gives the handle back if the task has not ended after
@@ -38,8 +42,7 @@ impl<T> JoinHandle<T> {
     ///
     /// The handle itself: the task goes on.
     pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
-        self.0.wait(Some(clock::deadline_after(timeout)));
-        self.try_join()
+        self.join_limited(clock::deadline_after(timeout))
     }
 
     /// As [`join_timeout`](Self::join_timeout), until a point in time.
@@ -48,8 +51,7 @@ impl<T> JoinHandle<T> {
     ///
     /// The handle itself: the task goes on.
     pub fn join_deadline(self, deadline: Instant) -> Result<Result<T, JoinError>, Self> {
-        self.0.wait(Some(clock::instant_to_ns(deadline)));
-        self.try_join()
+        self.join_limited(clock::instant_to_ns(deadline))
     }
 
     /// Takes the value if the task has ended.
@@ -58,10 +60,41 @@ impl<T> JoinHandle<T> {
     ///
     /// The handle itself: the task goes on.
     pub fn try_join(self) -> Result<Result<T, JoinError>, Self> {
-        match self.0.try_join() {
-            Ok(outcome) => Ok(outcome.map_err(JoinError)),
-            Err(handle) => Err(JoinHandle(handle)),
-        }
+        self.0.try_join().map_err(JoinHandle)
+    }
+
+    fn join_limited(self, deadline: u64) -> Result<Result<T, JoinError>, Self> {
+        // Cancelled or too late, the handle goes back: nothing is lost.
+        self.0.wait(Limit::cancellable(Some(deadline)));
+        self.try_join()
+    }
+
+    /// Cancels the task.
+    ///
+    /// One that has not started never does, and joining it gives [`JoinError::Cancelled`]. In
+    /// one that runs, each wait that is a cancellation point ends with its own error from now
+    /// on: it should clean up and return, and what it returns is its value. An async task's
+    /// future is dropped at its next turn. What the task has spawned goes on, unless it stands
+    /// under a [`Token`](crate::cancel::Token) or scope of its own that is cancelled with it.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// Calls `callback` with the outcome once the task has ended, before joiners see it; at
+    /// once if it has ended already. Callbacks are called in the order they were given.
+    ///
+    /// It runs on the thread that ends the task, or on the caller's, and may set events, send
+    /// where there is room, and spawn; a wait inside it panics. A panic inside it is contained:
+    /// the panic hook tells of it, and nothing else comes of it.
+    ///
+    /// # Panics
+    ///
+    /// If the outcome was taken from this handle already, by polling it.
+    pub fn on_done<F>(&self, callback: F)
+    where
+        F: FnOnce(&Result<T, JoinError>) + Send + 'static,
+    {
+        self.0.on_done(callback);
     }
 
     /// Says whether the task has ended, so that joining it would not wait.
@@ -87,9 +120,7 @@ impl<T> Future for JoinHandle<T> {
     ///
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0
-            .poll(context)
-            .map(|outcome| outcome.map_err(JoinError))
+        self.0.poll(context)
     }
 }
 
@@ -103,71 +134,3 @@ impl<T> fmt::Debug for JoinHandle<T> {
             .finish_non_exhaustive()
     }
 }
-
-/// Why a task ended without a value.
-pub struct JoinError(pub(crate) End);
-
-impl JoinError {
-    /// Says whether the task panicked.
-    pub fn is_panic(&self) -> bool {
-        matches!(self.0, End::Panicked(_))
-    }
-
-    /// Says whether the task never ran, because its runtime was shut down.
-    pub fn is_shutdown(&self) -> bool {
-        matches!(self.0, End::Dropped)
-    }
-
-    /// The panic's message, if it panicked with one that is a string.
-    pub fn panic_message(&self) -> Option<&str> {
-        let End::Panicked(payload) = &self.0 else {
-            return None;
-        };
-        let text = payload.downcast_ref::<&str>().copied();
-        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-    }
-
-    /// Takes the panic's payload, to go on with
-    /// [`resume_unwind`](std::panic::resume_unwind).
-    ///
-    /// # Errors
-    ///
-    /// The error itself if the task did not panic.
-    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
-        match self.0 {
-            End::Panicked(payload) => Ok(payload),
-            End::Dropped => Err(self),
-        }
-    }
-
-    /// As [`try_into_panic`](Self::try_into_panic).
-    ///
-    /// # Panics
-    ///
-    /// If the task did not panic.
-    pub fn into_panic(self) -> Box<dyn Any + Send> {
-        self.try_into_panic().expect("the task panicked")
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.0, self.panic_message()) {
-            (End::Panicked(_), Some(message)) => write!(f, "the task panicked: {message}"),
-            (End::Panicked(_), None) => f.write_str("the task panicked"),
-            (End::Dropped, _) => f.write_str("the runtime was shut down before the task ran"),
-        }
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.0, self.panic_message()) {
-            (End::Panicked(_), Some(message)) => write!(f, "JoinError::Panicked({message:?})"),
-            (End::Panicked(_), None) => f.write_str("JoinError::Panicked(..)"),
-            (End::Dropped, _) => f.write_str("JoinError::Shutdown"),
-        }
-    }
-}
-
-impl std::error::Error for JoinError {}

@@ -5,8 +5,10 @@
 //!
 //! Users add the crate `ropewalk`, which re-exports this one and documents the model.
 
+pub mod cancel;
 pub mod channel;
 pub mod coroutine;
+pub mod future;
 pub mod generator;
 mod join;
 pub mod net;
@@ -19,11 +21,12 @@ pub mod thread;
 pub mod time;
 
 pub use coroutine::{scope, spawn};
-pub use join::{JoinError, JoinHandle};
+pub use join::JoinHandle;
+pub use ropewalk_kernel::outcome::JoinError;
 pub use ropewalk_kernel::blocking::unblock;
 pub use ropewalk_kernel::driver::DriverKind;
 pub use ropewalk_kernel::runtime::StillRunning;
-pub use ropewalk_kernel::wait::block_on;
+pub use future::{block_on, spawn_async};
 pub use run::Run;
 pub use runtime::{Runtime, RuntimeBuilder};
 pub use task::{Info, Task};

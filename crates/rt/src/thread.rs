@@ -6,7 +6,7 @@ use std::panic::Location;
 use ropewalk_kernel::task::Options;
 use ropewalk_kernel::{living_everywhere, runtime};
 
-pub use crate::join::{JoinError, JoinHandle};
+pub use crate::{JoinError, JoinHandle};
 pub use crate::task::{Info, Task};
 pub use crate::time::{sleep, sleep_until};
 

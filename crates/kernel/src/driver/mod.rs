@@ -51,6 +51,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::cancel::{self, Cancelled, Standing};
+use crate::future::Entry;
 use crate::record::Record;
 use crate::sys;
 use crate::wait::Reason;
@@ -177,13 +179,6 @@ impl Driver {
         }
     }
 
-    /// Reads a letter, between two polls.
-    pub(crate) fn open(&self, letter: Letter) {
-        match letter {
-            Letter::Release(registration) => drop(registration),
-        }
-    }
-
     /// Ends the driver: nothing waits in it.
     pub(crate) fn close(&self) {
         if let Driver::Readiness(readiness) = self {
@@ -213,14 +208,49 @@ impl On<'_> {
     fn object(&self) -> usize {
         self.source.raw() as usize
     }
+
+    /// The deadline, with what the coroutine's token says.
+    ///
+    /// # Errors
+    ///
+    /// If the coroutine is cancelled already; it has given way to others then.
+    fn bound(&self) -> io::Result<Option<u64>> {
+        match cancel::standing_of(self.record) {
+            Standing::Free => Ok(self.deadline),
+            Standing::Until(token) => Ok(Some(self.deadline.map_or(token, |own| own.min(token)))),
+            Standing::Cancelled { .. } => {
+                self.worker.yield_now(self.record);
+                Err(Cancelled::current().into_io())
+            }
+        }
+    }
+
+    /// The error of a wait whose deadline has passed, its own or the token's.
+    fn expired(&self) -> io::Error {
+        // A token that is over notes by this that it ended something.
+        let _ = cancel::standing_of(self.record);
+        timed_out()
+    }
 }
 
-/// What others ask of a worker's driver.
+/// What others ask of a worker, to be done on its thread between two polls.
 pub(crate) enum Letter {
     /// A deregistered descriptor's readiness, which events fetched before may still name:
-    /// to be dropped between two polls.
+    /// to be dropped.
     Release(Arc<Registration>),
+    /// A coroutine with this id was cancelled.
+    Cancel(Addressed, u64),
+    /// A future's timer is to be set.
+    Arm(Arc<Entry>),
+    /// A future's timer is not needed any more.
+    Disarm(Arc<Entry>),
 }
+
+/// A record that a letter is about; it may be another task's by now.
+pub(crate) struct Addressed(pub(crate) NonNull<Record>);
+
+// SAFETY: records are type-stable and shared; the reader checks the id.
+unsafe impl Send for Addressed {}
 
 pub(crate) fn timed_out() -> io::Error {
     io::Error::from(io::ErrorKind::TimedOut)
@@ -269,6 +299,7 @@ pub(crate) struct IoWait {
     record: NonNull<Record>,
     queued: Cell<bool>,
     expired: Cell<bool>,
+    cancelled: Cell<bool>,
     result: Cell<Option<i32>>,
 }
 
@@ -278,6 +309,7 @@ impl IoWait {
             record: NonNull::from(record),
             queued: Cell::new(false),
             expired: Cell::new(false),
+            cancelled: Cell::new(false),
             result: Cell::new(None),
         }
     }
@@ -285,6 +317,12 @@ impl IoWait {
     /// Notes the completion; gives the coroutine if it is to be made runnable.
     fn complete(&self, result: i32) -> Option<NonNull<Record>> {
         self.result.set(Some(result));
+        (!self.queued.replace(true)).then_some(self.record)
+    }
+
+    /// Notes that the coroutine was cancelled; likewise.
+    pub(crate) fn cancel(&self) -> Option<NonNull<Record>> {
+        self.cancelled.set(true);
         (!self.queued.replace(true)).then_some(self.record)
     }
 

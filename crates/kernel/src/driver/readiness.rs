@@ -26,8 +26,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::epoll::{Epoll, Events, Readied};
 use super::{Interest, Letter, On, Signal, Source, timed_out};
+use crate::cancel::Cancelled;
 use crate::runtime::Shared;
-use crate::wait::{Outcome, WaitQueue, check_may_wait};
+use crate::wait::{Limit, Outcome, WaitQueue, check_may_wait};
 use crate::worker::Worker;
 
 const READABLE: u64 = 1;
@@ -232,8 +233,10 @@ impl Readiness {
             {
                 continue;
             }
-            if guard.wait(0, on.reason(), on.object(), on.deadline) == Outcome::Expired {
-                return Err(timed_out());
+            match guard.wait(0, on.reason(), on.object(), Limit::cancellable(on.deadline)) {
+                Outcome::Woken => {}
+                Outcome::Expired => return Err(timed_out()),
+                Outcome::Cancelled => return Err(Cancelled::current().into_io()),
             }
         }
     }

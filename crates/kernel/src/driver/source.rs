@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::readiness::Registration;
-use super::{On, recv_now, timed_out};
+use super::{On, Signal, recv_now, timed_out};
+use crate::cancel::{self, Cancelled, Standing};
 use crate::clock;
 use crate::sys;
 use crate::wait::{Context, check_may_wait};
@@ -169,18 +170,51 @@ impl Source {
                 result => return result,
             }
             check_may_wait();
-            let timeout_ns = deadline.map(|deadline| deadline.saturating_sub(clock::now_ns()));
-            let mut fds = [libc::pollfd {
-                fd: self.raw(),
-                events,
-                revents: 0,
-            }];
-            match (sys::table().poll)(&mut fds, timeout_ns) {
-                Ok(0) => return Err(timed_out()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            self.wait_on_thread(events, deadline)?;
+        }
+    }
+
+    /// Blocks the calling thread until the descriptor may be ready.
+    fn wait_on_thread(&self, events: i16, deadline: Option<u64>) -> io::Result<()> {
+        let (standing, slot) = cancel::standing_of_thread();
+        let deadline = match standing {
+            Standing::Cancelled { .. } => return Err(Cancelled::current().into_io()),
+            Standing::Until(token) => Some(deadline.map_or(token, |own| own.min(token))),
+            Standing::Free => deadline,
+        };
+        let timeout_ns = deadline.map(|deadline| deadline.saturating_sub(clock::now_ns()));
+        let entry = |fd, events| libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        };
+        let polled = match slot {
+            None => (sys::table().poll)(&mut [entry(self.raw(), events)], timeout_ns),
+            // Somebody may cancel us: their signal is one more thing to wait for.
+            Some(slot) => {
+                let signal = Arc::new(Signal::new()?);
+                let mut fds = [entry(self.raw(), events), entry(signal.raw(), libc::POLLIN)];
+                cancel::while_signalled(&slot, &signal, |cancelled| {
+                    if cancelled {
+                        return Err(Cancelled::current().into_io());
+                    }
+                    (sys::table().poll)(&mut fds, timeout_ns)
+                })
             }
+        };
+        match polled {
+            Ok(0) => {
+                // A token that is over notes by this that it ended something.
+                let _ = cancel::check();
+                Err(timed_out())
+            }
+            // Ready, or cancelled: the next look tells.
+            Ok(_) => match cancel::check() {
+                Err(cancelled) if !cancelled.is_timeout() => Err(cancelled.into_io()),
+                _ => Ok(()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -18,7 +18,9 @@ use std::io;
 
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::{Interest, IoWait, On, Signal, recv_now, timed_out};
+use super::{Interest, IoWait, On, Signal, recv_now};
+use crate::cancel::Cancelled;
+use crate::record::Named;
 use crate::sys;
 use crate::wait::{AbortOnUnwind, check_may_wait};
 use crate::worker::{Alarm, Worker};
@@ -173,17 +175,19 @@ impl Uring {
     /// What the entry points at is valid until this returns.
     unsafe fn perform(&self, on: On<'_>, entry: squeue::Entry) -> io::Result<i32> {
         check_may_wait();
+        let deadline = on.bound()?;
         let wait = IoWait::new(on.record);
         let address = std::ptr::from_ref(&wait) as u64;
         let guard = AbortOnUnwind;
         // SAFETY: by the contract above; `wait` lives in this frame, which is left only
         // after the completion.
         unsafe { self.push(on.worker, &entry.user_data(address)) };
-        let alarm = on.deadline.map(|deadline| (Alarm::for_io(&wait), deadline));
+        let alarm = deadline.map(|deadline| (Alarm::for_io(&wait), deadline));
         if let Some((alarm, deadline)) = &alarm {
             // SAFETY: disarmed below, in the same frame.
             unsafe { on.worker.arm(alarm, *deadline) };
         }
+        on.record.wait.set(Named::io(&wait));
         let mut cancelling = false;
         let result = loop {
             on.worker.park(on.record, on.reason(), on.object());
@@ -191,13 +195,14 @@ impl Uring {
             if let Some(result) = wait.result.get() {
                 break result;
             }
-            // The deadline. Cancel, and wait on for the end.
+            // The deadline, or a cancellation. Cancel, and wait on for the end.
             if !std::mem::replace(&mut cancelling, true) {
                 let cancel = opcode::AsyncCancel::new(address).build().user_data(IGNORED);
                 // SAFETY: the address is compared, not followed.
                 unsafe { self.push(on.worker, &cancel) };
             }
         };
+        on.record.wait.set(Named::NONE);
         if let Some((alarm, _)) = &alarm {
             // SAFETY: armed above, by this worker.
             unsafe { on.worker.disarm(alarm) };
@@ -206,7 +211,11 @@ impl Uring {
         match result {
             // It ran into the deadline, or was interrupted by its cancellation.
             code if cancelling && (code == -libc::ECANCELED || code == -libc::EINTR) => {
-                Err(timed_out())
+                Err(if wait.cancelled.get() {
+                    Cancelled::current().into_io()
+                } else {
+                    on.expired()
+                })
             }
             code if code < 0 => Err(io::Error::from_raw_os_error(-code)),
             code => Ok(code),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::{Kind, Node, QueueGuard, Reason, WAITING, Wait, WaitQueue};
+use super::queue::{Kind, Node, QueueGuard, WAITING, Wait, WaitQueue};
+use super::{Limit, Reason};
 
 /// A waiter that is a [`Waker`]: stands in one queue at a time.
 ///
@@ -81,7 +82,7 @@ impl AsyncWait {
         let linked = parts.node.as_ref().is_some_and(|node| node.linked.get());
         if !linked {
             parts.wait.claim.store(WAITING, Ordering::Relaxed);
-            let node = Node::new(&parts.wait, 0);
+            let node = Node::new(&parts.wait, 0, 0);
             let node = parts.node.insert(node);
             // SAFETY: unlinked, boxed, and unlinked again before the box goes.
             unsafe { guard.link(node) };
@@ -90,25 +91,42 @@ impl AsyncWait {
         drop(old);
     }
 
-    /// Leaves `queue`, if it still stands in it.
+    /// Leaves `queue`, if it still stands in it; says whether it was woken since it joined.
+    ///
+    /// A future that was woken and then dropped before it looked must pass the wake on.
     #[inline]
-    pub fn leave(&mut self, queue: &WaitQueue) {
-        if self.parts.is_some() {
-            self.leave_slow(queue);
-        }
+    pub fn leave(&mut self, queue: &WaitQueue) -> bool {
+        self.parts
+            .as_ref()
+            .is_some_and(|parts| parts.node.is_some())
+            && self.leave_slow(queue)
     }
 
     #[cold]
-    fn leave_slow(&mut self, queue: &WaitQueue) {
-        let Some(parts) = &self.parts else { return };
-        let Some(node) = &parts.node else { return };
+    fn leave_slow(&mut self, queue: &WaitQueue) -> bool {
+        let Some(parts) = &mut self.parts else {
+            return false;
+        };
+        // SAFETY: nothing is moved out of the box while it is linked.
+        let parts = unsafe { parts.as_mut().get_unchecked_mut() };
+        let Some(node) = &parts.node else {
+            return false;
+        };
+        let Kind::Waker(slot) = &parts.wait.kind else {
+            unreachable!("a wait of a future")
+        };
         let mut guard = queue.lock();
-        if node.linked.get() {
+        let linked = node.linked.get();
+        if linked {
             // SAFETY: linked in this queue, by the contract of `join`.
             unsafe { guard.unlink(node) };
         }
+        // SAFETY: the slot is ours under the queue's lock.
+        let old = unsafe { (*slot.get()).take() };
         drop(guard);
-        self.parts = None;
+        parts.node = None;
+        drop(old);
+        !linked
     }
 }
 
@@ -151,7 +169,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         let guard = signal.queue.lock();
         if !signal.notified.swap(false, Ordering::SeqCst) {
             let object = Arc::as_ptr(&signal) as usize;
-            guard.wait(0, Reason::Future, object, None);
+            guard.wait(0, Reason::Future, object, Limit::NONE);
             signal.notified.swap(false, Ordering::SeqCst);
         }
     }

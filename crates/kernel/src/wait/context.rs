@@ -10,6 +10,8 @@ thread_local! {
     /// How many `no_wait` calls are open. A coroutine inside one can't be switched away,
     /// so the thread's count is the coroutine's.
     static NO_WAIT_DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// What the innermost of them is called.
+    static NO_WAIT_PLACE: Cell<&'static str> = const { Cell::new("") };
     static IN_PANIC_HOOK: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -84,14 +86,20 @@ pub fn mark_panic_hook<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// `f`'s own panics pass through; so does the one of a wait inside it.
 pub fn no_wait<R>(f: impl FnOnce() -> R) -> R {
-    struct Leave;
+    no_wait_in("`no_wait`", f)
+}
+
+/// As [`no_wait`], for a place that is called `place` in the panic's message.
+pub(crate) fn no_wait_in<R>(place: &'static str, f: impl FnOnce() -> R) -> R {
+    struct Leave(&'static str);
     impl Drop for Leave {
         fn drop(&mut self) {
             NO_WAIT_DEPTH.set(NO_WAIT_DEPTH.get() - 1);
+            NO_WAIT_PLACE.set(self.0);
         }
     }
     NO_WAIT_DEPTH.set(NO_WAIT_DEPTH.get() + 1);
-    let _leave = Leave;
+    let _leave = Leave(NO_WAIT_PLACE.replace(place));
     f()
 }
 
@@ -112,5 +120,8 @@ pub(crate) fn may_wait() -> bool {
 #[cold]
 #[inline(never)]
 fn refuse() -> ! {
-    panic!("a wait inside `no_wait`: move the waiting call out of the closure");
+    panic!(
+        "a wait inside {}: move the waiting call out of the closure",
+        NO_WAIT_PLACE.get()
+    );
 }

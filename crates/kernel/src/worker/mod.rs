@@ -47,8 +47,10 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam_deque::{Injector, Stealer};
 
+use crate::cancel;
 use crate::clock;
-use crate::driver::{Driver, IoWait, Letter};
+use crate::driver::{Addressed, Driver, IoWait, Letter};
+use crate::future::Entry;
 use crate::host::{Host, HostPool};
 use crate::record::{self, Magazine, Record};
 use crate::runtime::Shared;
@@ -360,6 +362,22 @@ impl Worker {
         Counts::add(&self.me().counts.completed);
     }
 
+    /// Marks the running async task as waiting for its waker: it is on no stack any more.
+    pub(crate) fn note_paused(&self) {
+        self.current.set(ptr::null());
+        let started = &self.me().counts.started;
+        started.store(started.load(Ordering::Relaxed) - 1, Ordering::Release);
+    }
+
+    /// Queues an async task that was woken.
+    pub(crate) fn reschedule(&self, task: NonNull<Record>) {
+        if self.alone {
+            self.fresh_local.push(task);
+        } else {
+            self.spawn_among(task);
+        }
+    }
+
     // --- Running --------------------------------------------------------------------
 
     /// Runs until the runtime stops.
@@ -384,6 +402,8 @@ impl Worker {
 
     /// Undoes `run`, once nothing of this worker's is left on a stack.
     pub(crate) fn leave(&self) {
+        // What is left in the timers are those of futures that nobody here polls any more.
+        self.fire(u64::MAX);
         self.hosts.clear();
         CURRENT.set(ptr::null());
     }
@@ -493,14 +513,31 @@ impl Worker {
                     .unwrap_or_else(|poisoned| poisoned.into_inner()),
             );
             for letter in letters {
-                self.driver.open(letter);
+                self.open(letter);
             }
+        }
+    }
+
+    fn open(&self, letter: Letter) {
+        match letter {
+            Letter::Release(registration) => drop(registration),
+            Letter::Cancel(Addressed(record), id) => {
+                if let Some(record) = cancel::receive_letter(self, record, id) {
+                    self.run.push(record);
+                }
+            }
+            Letter::Arm(entry) => entry.arm(self),
+            Letter::Disarm(entry) => entry.disarm(self),
         }
     }
 
     fn fire_timers(&self) {
         let now = clock::now_ns();
         self.now.set(now);
+        self.fire(now);
+    }
+
+    fn fire(&self, now: u64) {
         // SAFETY: one worker; `expire` doesn't touch the wheel.
         while let Some(node) = unsafe { (*self.wheel.get()).pop_expired(now) } {
             let alarm = node.cast::<Alarm>();
@@ -511,6 +548,11 @@ impl Worker {
                 Target::Wait(wait) => unsafe { wait.as_ref().expire() },
                 // SAFETY: as above.
                 Target::Io(io) => unsafe { io.as_ref().expire() },
+                Target::Future(entry) => {
+                    // SAFETY: armed entries are kept by the wheel's own reference.
+                    unsafe { Entry::expire(entry) };
+                    None
+                }
             };
             if let Some(record) = expired {
                 self.run.push(record);
@@ -629,6 +671,7 @@ pub(crate) struct Alarm {
 enum Target {
     Wait(NonNull<Wait>),
     Io(NonNull<IoWait>),
+    Future(NonNull<Entry>),
 }
 
 impl Alarm {
@@ -639,6 +682,19 @@ impl Alarm {
             target,
             pinned: PhantomPinned,
         }
+    }
+
+    /// An alarm that lies in `entry`, and is its first field.
+    pub(crate) fn for_future(entry: NonNull<Entry>) -> Alarm {
+        Alarm {
+            node: TimerNode::new(),
+            target: Target::Future(entry),
+            pinned: PhantomPinned,
+        }
+    }
+
+    pub(crate) fn is_armed(&self) -> bool {
+        self.node.is_linked()
     }
 
     pub(crate) fn for_io(io: &IoWait) -> Alarm {

@@ -103,7 +103,7 @@ fn no_byte_is_lost_between_deadline_and_completion() {
 /// a frame that is gone.
 #[test]
 fn unwinding_out_of_a_wait_aborts() {
-    use ropewalk_kernel::wait::{Reason, WaitQueue};
+    use ropewalk_kernel::wait::{Limit, Reason, WaitQueue};
     if !is_deed() {
         let output = run_deed("operations::unwinding_out_of_a_wait_aborts");
         assert!(!output.status.success());
@@ -119,6 +119,8 @@ fn unwinding_out_of_a_wait_aborts() {
         let queue = WaitQueue::new();
         queue
             .lock()
-            .wait_after(0, Reason::Condition, 0, None, || panic!("in between"));
+            .wait_after(0, Reason::Condition, 0, Limit::NONE, || {
+                panic!("in between")
+            });
     });
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use ropewalk_kernel::runtime::Runtime;
-use ropewalk_kernel::wait::{self, Reason, WaitQueue};
+use ropewalk_kernel::wait::{self, Limit, Reason, WaitQueue};
 
 use super::{is_deed, run_deed, runtime_with, spawn, text};
 
@@ -110,7 +110,7 @@ fn a_wait_inside_a_panic_hook_blocks_the_thread() {
             }
         });
         let guard = QUEUE.lock();
-        guard.wait(0, Reason::Condition, 0, None);
+        guard.wait(0, Reason::Condition, 0, Limit::NONE);
         WOKEN.store(true, Ordering::SeqCst);
         let _ = waker.join();
         println!("hook waited");

@@ -5,14 +5,14 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ropewalk_kernel::wait::{self, Reason, WaitQueue};
+use ropewalk_kernel::wait::{self, Limit, Reason, WaitQueue};
 
 use super::{runtime_with, spawn};
 
 fn park_for_ever() {
     static NEVER: WaitQueue = WaitQueue::new();
     loop {
-        NEVER.lock().wait(0, Reason::Condition, 0, None);
+        NEVER.lock().wait(0, Reason::Condition, 0, Limit::NONE);
     }
 }
 

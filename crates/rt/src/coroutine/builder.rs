@@ -1,5 +1,6 @@
 //! Spawning a coroutine with a name, a stack of another size, or as a daemon.
 
+use std::future::Future;
 use std::io;
 use std::panic::Location;
 
@@ -56,6 +57,21 @@ impl Builder {
         // SAFETY: `'static`.
         unsafe { runtime::spawn_unchecked(self.options, None, Location::caller(), f) }
             .map(JoinHandle)
+    }
+
+    /// Spawns a future as a task, as [`spawn_async`](crate::spawn_async); the stack size is
+    /// not used.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn spawn_async<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        crate::future::spawn_with(self.options, Location::caller(), future)
     }
 
     /// Spawns it on the caller's worker, as [`coroutine::spawn_local`](super::spawn_local).

@@ -10,7 +10,7 @@ mod scope;
 pub use builder::Builder;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 
-pub use crate::join::{JoinError, JoinHandle};
+pub use crate::{JoinError, JoinHandle};
 pub use crate::task::{Info, Task};
 pub use ropewalk_kernel::wait::{in_coroutine, no_wait};
 

@@ -11,7 +11,7 @@ use ropewalk_kernel::scope::ScopeState;
 use ropewalk_kernel::task::Options;
 use ropewalk_kernel::wait;
 
-use crate::join::{JoinError, JoinHandle};
+use crate::{JoinError, JoinHandle};
 use crate::task::Task;
 
 /// Where scoped coroutines are spawned; see [`scope`].

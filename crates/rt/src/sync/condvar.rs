@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lock_api::RawMutex as _;
 use ropewalk_kernel::clock;
-use ropewalk_kernel::wait::{Outcome, Reason, WaitQueue};
+use ropewalk_kernel::wait::{Limit, Outcome, Reason, WaitQueue};
 
 use super::MutexGuard;
 
@@ -137,7 +137,7 @@ impl Condvar {
         let raw = unsafe { MutexGuard::mutex(guard).raw() };
         let queue = self.queue.lock();
         let object = std::ptr::from_ref(self) as usize;
-        let outcome = queue.wait_after(0, Reason::Condition, object, deadline, || {
+        let outcome = queue.wait_after(0, Reason::Condition, object, Limit::until(deadline), || {
             // SAFETY: held, as the guard shows. The queue was joined before: a notifier
             // that takes the lock after this finds us there.
             unsafe { raw.unlock() };

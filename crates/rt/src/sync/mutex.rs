@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use lock_api::GuardSend;
 use ropewalk_kernel::clock;
-use ropewalk_kernel::wait::{Outcome, Reason, WaitQueue};
+use ropewalk_kernel::wait::{Limit, Outcome, Reason, WaitQueue};
 
 const LOCKED: u8 = 1;
 const WAITERS: u8 = 2;
@@ -61,7 +61,7 @@ impl RawMutex {
             };
             let token = (&raw const waiting) as usize;
             let object = std::ptr::from_ref(self) as usize;
-            if guard.wait(token, Reason::Lock, object, deadline) == Outcome::Expired {
+            if guard.wait(token, Reason::Lock, object, Limit::until(deadline)) == Outcome::Expired {
                 return false;
             }
             if waiting.handed.get() {

@@ -21,9 +21,8 @@ fn refused<T>(what: &str, f: impl FnOnce() -> T) {
         Err(payload) => payload,
     };
     let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .unwrap_or("another kind of panic");
+        .downcast_ref::<String>()
+        .map_or("another kind of panic", String::as_str);
     assert!(text.contains("no_wait"), "{what}: {text}");
 }
 
