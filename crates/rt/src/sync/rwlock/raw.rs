@@ -1,0 +1,406 @@
+//! The raw lock under [`RwLock`](super::RwLock).
+//!
+//! # States
+//!
+//! | bits of `state` | meaning |
+//! |---|---|
+//! | WRITER | held for writing; no readers then |
+//! | readers, from READER up | how many hold it for reading |
+//! | UPGRADABLE | one of the readers may upgrade |
+//! | UPGRADING | that one waits, in `upgrader`, for the other readers to go |
+//! | WAITERS | somebody stands in `queue`, or did a moment ago |
+//!
+//! WAITERS only changes under the lock of `queue`. While it is up, new readers join the queue,
+//! unless nobody holds the lock at all. While UPGRADING is up, nobody comes in but readers who
+//! say that they hold it already. UPGRADING is set under the lock of `upgrader`, and cleared
+//! by the one who waits there.
+//!
+//! # Fairness
+//!
+//! Who gives up the lock serves the queue: readers at its front are handed the lock, all of
+//! them up to the first writer. A writer at the front is woken and competes with whoever
+//! comes: so a running task need not wait for a sleeping one to wake up. One that loses joins
+//! again as *starved*, and is handed the lock when its turn comes next. So readers wait for
+//! the writers before them and no longer, writers for those before them and for a few that
+//! were faster. Futures are always woken alone, and compete.
+//!
+//! A waiter may give up between being looked at and being claimed; the claim then yields the
+//! next one, which perhaps can't be served: it is woken with empty hands and joins again.
+//! Whoever gives up serves the queue, as it may have stood in the way of others.
+//!
+//! # Orderings
+//!
+//! Taking is `Acquire`, giving up `Release`. A hand-over is written and read under the queue's
+//! lock, or after the claim, which synchronise; and `serve` takes with `Acquire` on behalf of
+//! the one it hands over to.
+//!
+//! The last reader gives up under the queue's lock if anybody waits, so that no running task
+//! can be faster than a starved writer again and again.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use ropewalk_kernel::wait::{
+    AsyncWait, Limit, Outcome, QueueGuard, Reason, WaitQueue, check_may_wait,
+};
+
+use super::super::Batch;
+
+pub(super) const WRITER: usize = 1;
+pub(super) const UPGRADABLE: usize = 2;
+pub(super) const UPGRADING: usize = 4;
+pub(super) const WAITERS: usize = 8;
+pub(super) const READER: usize = 16;
+
+/// A lock for readers and writers without data: the raw type under
+/// [`RwLock`](super::RwLock).
+pub struct RawRwLock {
+    pub(super) state: AtomicUsize,
+    queue: WaitQueue,
+    upgrader: WaitQueue,
+}
+
+/// In which way the lock is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Read,
+    /// By one who perhaps reads already: not to be kept waiting by a writer who waits.
+    ReadAgain,
+    Upgradable,
+    Write,
+}
+
+impl Kind {
+    /// Says whether the lock can be held this way beside those who hold it.
+    #[inline]
+    fn fits(self, state: usize) -> bool {
+        match self {
+            Kind::Read => state & (WRITER | UPGRADING) == 0,
+            Kind::ReadAgain => state & WRITER == 0,
+            Kind::Upgradable => state & (WRITER | UPGRADABLE | UPGRADING) == 0,
+            Kind::Write => state & WRITER == 0 && readers(state) == 0,
+        }
+    }
+
+    /// Says whether one who just comes may take the lock.
+    #[inline]
+    fn may_enter(self, state: usize) -> bool {
+        let in_turn = match self {
+            Kind::Read | Kind::Upgradable => state & WAITERS == 0 || readers(state) == 0,
+            Kind::ReadAgain | Kind::Write => true,
+        };
+        in_turn && self.fits(state)
+    }
+
+    /// What holding it this way adds to the state.
+    #[inline]
+    fn bits(self) -> usize {
+        match self {
+            Kind::Read | Kind::ReadAgain => READER,
+            Kind::Upgradable => READER | UPGRADABLE,
+            Kind::Write => WRITER,
+        }
+    }
+}
+
+#[inline]
+pub(super) fn readers(state: usize) -> usize {
+    state / READER
+}
+
+/// On the frame of a waiter in `queue`; its address is the waiter's token. Futures have the
+/// token 0.
+struct Waiting {
+    kind: Kind,
+    starved: bool,
+    handed: Cell<bool>,
+}
+
+impl RawRwLock {
+    pub(super) const fn new() -> RawRwLock {
+        RawRwLock {
+            state: AtomicUsize::new(0),
+            queue: WaitQueue::new(),
+            upgrader: WaitQueue::new(),
+        }
+    }
+
+    /// Takes the lock if `allowed` says so of the state.
+    #[inline]
+    fn take_if(&self, kind: Kind, allowed: impl Fn(usize) -> bool) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while allowed(state) {
+            match self.state.compare_exchange_weak(
+                state,
+                add(state, kind.bits()),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(seen) => state = seen,
+            }
+        }
+        false
+    }
+
+    #[inline]
+    pub(super) fn try_take(&self, kind: Kind) -> bool {
+        self.take_if(kind, |state| kind.may_enter(state))
+    }
+
+    /// Takes the lock, or sets WAITERS; under the queue's lock.
+    fn take_or_announce(&self, kind: Kind) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let enter = kind.may_enter(state);
+            let next = if enter {
+                add(state, kind.bits())
+            } else {
+                state | WAITERS
+            };
+            match self.state.compare_exchange_weak(
+                state,
+                next,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return enter,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn take(&self, kind: Kind, limit: impl FnOnce() -> Limit) -> bool {
+        self.try_take(kind) || self.take_slow(kind, limit())
+    }
+
+    #[cold]
+    fn take_slow(&self, kind: Kind, limit: Limit) -> bool {
+        let mut starved = false;
+        loop {
+            let guard = self.queue.lock();
+            if self.take_or_announce(kind) {
+                return true;
+            }
+            let waiting = Waiting {
+                kind,
+                starved,
+                handed: Cell::new(false),
+            };
+            let token = (&raw const waiting) as usize;
+            let object = std::ptr::from_ref(self) as usize;
+            if guard.wait(token, Reason::Lock, object, limit) != Outcome::Woken {
+                self.serve(self.queue.lock());
+                return false;
+            }
+            if waiting.handed.get() || self.try_take(kind) {
+                return true;
+            }
+            starved = true;
+        }
+    }
+
+    /// Takes the lock for a future, or has it wait.
+    pub(super) fn poll_take(
+        &self,
+        kind: Kind,
+        wait: &mut AsyncWait,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.try_take(kind) {
+            self.leave(wait);
+            return Poll::Ready(());
+        }
+        wait.prepare(context);
+        let guard = self.queue.lock();
+        if self.take_or_announce(kind) {
+            drop(guard);
+            self.leave(wait);
+            return Poll::Ready(());
+        }
+        // SAFETY: it leaves this queue in `leave`, which who holds the waiter calls when it is
+        // ready or dropped, while the lock is there.
+        unsafe { wait.join(guard) };
+        Poll::Pending
+    }
+
+    /// Takes a future out of the queue, which may have stood in the way of others, or been
+    /// woken in place of others.
+    pub(super) fn leave(&self, wait: &mut AsyncWait) {
+        wait.leave(&self.queue);
+        self.serve_if_any(self.state.load(Ordering::Relaxed));
+    }
+
+    #[inline]
+    fn serve_if_any(&self, state: usize) {
+        if state & WAITERS != 0 {
+            self.serve(self.queue.lock());
+        }
+    }
+
+    /// Changes the state by `change`, from one that had no bits but those of `whole`; or under
+    /// the queue's lock, and serves the queue.
+    #[inline]
+    pub(super) fn change(&self, whole: usize, next: usize) {
+        if self
+            .state
+            .compare_exchange(whole, next, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            self.change_slow(next.wrapping_sub(whole));
+        }
+    }
+
+    #[cold]
+    fn change_slow(&self, difference: usize) {
+        let guard = self.queue.lock();
+        // AcqRel: `serve` may hand over what others gave up before.
+        self.state.fetch_add(difference, Ordering::AcqRel);
+        self.serve(guard);
+    }
+
+    #[cold]
+    pub(super) fn unlock_shared_slow(&self) {
+        let guard = self.queue.lock();
+        let before = self.state.fetch_sub(READER, Ordering::AcqRel);
+        if before & UPGRADING != 0 && readers(before) == 2 {
+            drop(guard);
+            self.upgrader.wake_one();
+        } else {
+            self.serve(guard);
+        }
+    }
+
+    /// Lets the first in the queue have the lock, as far as it goes.
+    fn serve<'q>(&'q self, mut guard: QueueGuard<'q>) {
+        loop {
+            let mut woken = Batch::new();
+            let more = loop {
+                let Some(token) = guard.first_token() else {
+                    break false;
+                };
+                if woken.is_full() {
+                    break true;
+                }
+                // SAFETY: the token of a waiter in the queue.
+                let kind = unsafe { waiting(token) }.map_or(Kind::Write, |waiting| waiting.kind);
+                if !kind.fits(self.state.load(Ordering::Relaxed)) {
+                    break false;
+                }
+                let Some(claimed) = guard.claim_next() else {
+                    continue;
+                };
+                // SAFETY: claimed and not yet woken.
+                let competes = unsafe { self.hand_over(claimed.token()) };
+                woken.push(claimed);
+                if competes {
+                    break false;
+                }
+            };
+            if guard.is_empty() {
+                self.state.fetch_and(!WAITERS, Ordering::Relaxed);
+            }
+            drop(guard);
+            woken.wake();
+            if !more {
+                return;
+            }
+            guard = self.queue.lock();
+        }
+    }
+
+    /// Takes the lock for a waiter, or has it compete.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is claimed and not yet woken.
+    unsafe fn hand_over(&self, token: usize) -> bool {
+        // SAFETY: by the contract above.
+        match unsafe { waiting(token) } {
+            Some(waiting) if waiting.starved || waiting.kind != Kind::Write => {
+                let kind = waiting.kind;
+                let handed = self.take_if(kind, |state| kind.fits(state));
+                waiting.handed.set(handed);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Upgrades if no other reader is there, else does what is said with the state.
+    #[inline]
+    pub(super) fn upgrade_or(&self, otherwise: impl Fn(usize) -> usize) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let alone = readers(state) == 1;
+            let next = if alone {
+                state & WAITERS | WRITER
+            } else {
+                otherwise(state)
+            };
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::Relaxed)
+            {
+                Ok(_) => return alone,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    #[cold]
+    pub(super) fn upgrade_slow(&self, limit: Limit) -> bool {
+        check_may_wait();
+        loop {
+            let guard = self.upgrader.lock();
+            if self.upgrade_or(|state| state | UPGRADING) {
+                return true;
+            }
+            let object = std::ptr::from_ref(self) as usize;
+            if guard.wait(0, Reason::Lock, object, limit) == Outcome::Woken {
+                continue;
+            }
+            if self.upgrade_or(|state| state & !UPGRADING) {
+                return true;
+            }
+            self.serve_if_any(self.state.load(Ordering::Relaxed));
+            return false;
+        }
+    }
+}
+
+/// Adds a holder.
+#[inline]
+fn add(state: usize, bits: usize) -> usize {
+    match state.checked_add(bits) {
+        Some(next) => next,
+        None => too_many(),
+    }
+}
+
+#[cold]
+fn too_many() -> ! {
+    panic!("too many readers of one `RwLock`");
+}
+
+/// # Safety
+///
+/// The token of a waiter that stands in the queue, or is claimed and not yet woken.
+unsafe fn waiting<'a>(token: usize) -> Option<&'a Waiting> {
+    // SAFETY: 0 for a future; else the address of a `Waiting` on the frame of a waiter that
+    // stays in its wait until it is woken, or takes the queue's lock to leave.
+    unsafe { (token as *const Waiting).as_ref() }
+}
+
+impl fmt::Debug for RawRwLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.load(Ordering::Relaxed);
+        f.debug_struct("RawRwLock")
+            .field("writer", &(state & WRITER != 0))
+            .field("readers", &readers(state))
+            .finish_non_exhaustive()
+    }
+}
