@@ -139,7 +139,7 @@ fn what_was_sent_survives_its_sender() {
             assert_eq!(error, RecvTimeoutError::Disconnected);
             assert_eq!(
                 error.to_string(),
-                "receiving on an empty and disconnected channel"
+                "channel is empty and disconnected"
             );
             assert_eq!(receiver.iter().next(), None);
         }

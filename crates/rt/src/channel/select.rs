@@ -1,0 +1,640 @@
+//! Waiting for the first of several operations.
+//!
+//! All arms are tried in random order; if none can be done, the caller stands in the queues of
+//! all of them at once (`ropewalk_kernel::wait::wait_any`), with a look at each under its lock. It
+//! is claimed through one of them, by somebody who hands it a message, pairs it with a receiver,
+//! or only tells it: then it tries that arm first, and then all of them again. Nothing is lost,
+//! because a select takes from one channel only, when it returns with that operation.
+//!
+//! An operation that was selected is completed by its caller. What it has in hand until then is
+//! its [`Token`].
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
+
+use ropewalk_kernel::clock;
+use ropewalk_kernel::wait::{Joined, Limit, Place as Queued, Reason, Selected, spend, wait_any};
+
+use super::buffered::{Hold, Patience, has_passed};
+use super::error::{
+    ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
+};
+use super::landing::{Landing, Parcel};
+use super::rendezvous::Counterpart;
+use super::timed::recv_never;
+use super::{Receiver, Sender};
+use crate::join::JoinHandle;
+
+/// What can stand in a select.
+pub(super) trait Arm {
+    /// Does the operation as far as it goes without the user's message, if that is possible now.
+    fn try_select(&self) -> Option<Token>;
+    /// As `try_select`, for a caller that was claimed through this arm.
+    fn accept(&self, landing: &Landing) -> Option<Token>;
+    /// Joins the queue, unless there is something to try: with a landing to take what is handed
+    /// over, without one only to be told.
+    fn join<'q>(&'q self, place: Queued<'_, 'q>, landing: Option<&Landing>) -> Option<Joined>;
+    /// When to try again even if nobody has claimed the caller.
+    fn deadline(&self) -> Option<u64> {
+        None
+    }
+    fn is_ready(&self) -> bool;
+    /// Tells the next waiter: from one that was claimed and may not take.
+    fn pass_on(&self);
+    /// Gives up an operation.
+    fn abandon(&self, token: Token);
+    /// The object's address.
+    fn address(&self) -> usize;
+}
+
+/// What a selected operation has in hand.
+pub(super) enum Token {
+    /// It fails: the other side is gone, or the wait was cancelled.
+    Closed,
+    /// A received message.
+    Parcel(Parcel),
+    /// A place in a buffer.
+    Hold(Hold),
+    /// Who takes the message of a rendezvous.
+    Counterpart(Counterpart),
+    /// Nothing: a task has ended.
+    Ended,
+}
+
+/// One operation of a select.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    arm: &'a (dyn Arm + 'a),
+    index: usize,
+}
+
+// SAFETY: a sender or receiver whose messages aren't `Send` must not be used from elsewhere, and
+// isn't: all that moves a message of a selected operation needs a reference to it there. What
+// the entry calls itself takes no message out of its thread: see `Token::Parcel`, which stays
+// with the `SelectedOperation`, which is not `Send`.
+unsafe impl Send for Entry<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Entry<'_> {}
+
+#[derive(Clone, Copy)]
+enum Wait {
+    Now,
+    Until(Option<u64>),
+}
+
+/// Puts `entries` in random order: xorshift32 (Marsaglia 2003), one state per thread.
+fn shuffle(entries: &mut [Entry<'_>]) {
+    thread_local! {
+        static STATE: Cell<u32> = const { Cell::new(0) };
+    }
+    if entries.len() < 2 {
+        return;
+    }
+    let mut state = STATE.get();
+    if state == 0 {
+        // Threads differ by where this lies.
+        state = (STATE.with(|place| std::ptr::from_ref(place) as usize) >> 4) as u32 | 1;
+    }
+    for last in 1..entries.len() {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        entries.swap(last, (u64::from(state) * (last as u64 + 1) >> 32) as usize);
+    }
+    STATE.set(state);
+}
+
+fn try_all<'a>(entries: &[Entry<'a>]) -> Option<SelectedOperation<'a>> {
+    entries.iter().find_map(Entry::try_select)
+}
+
+impl<'a> Entry<'a> {
+    fn try_select(&self) -> Option<SelectedOperation<'a>> {
+        self.arm.try_select().map(|token| self.selected(token))
+    }
+
+    fn selected(&self, token: Token) -> SelectedOperation<'a> {
+        SelectedOperation {
+            token: ManuallyDrop::new(token),
+            entry: *self,
+            marker: PhantomData,
+        }
+    }
+}
+
+/// Stands in the queues of all entries.
+fn wait_in_all(
+    entries: &[Entry<'_>],
+    wait_until: Option<u64>,
+    landing: Option<&Landing>,
+) -> Selected {
+    let arms = entries.iter().filter_map(|entry| entry.arm.deadline());
+    let limit = Limit::cancellable(wait_until.into_iter().chain(arms).min());
+    let object = entries[0].arm.address();
+    wait_any(
+        entries.len(),
+        Reason::Select,
+        object,
+        limit,
+        &mut |index, place| entries[index].arm.join(place, landing),
+    )
+}
+
+/// Waits without anything to wait for.
+fn wait_for_nothing(wait: Wait) {
+    if let Wait::Until(deadline) = wait {
+        recv_never(deadline);
+    }
+}
+
+fn run_select<'a>(
+    entries: &mut [Entry<'a>],
+    wait: Wait,
+    biased: bool,
+) -> Option<SelectedOperation<'a>> {
+    if entries.is_empty() {
+        wait_for_nothing(wait);
+        return None;
+    }
+    if !biased {
+        shuffle(entries);
+    }
+    let mut patience = Patience::new();
+    loop {
+        if let Some(selected) = try_all(entries) {
+            spend();
+            return Some(selected);
+        }
+        let Wait::Until(deadline) = wait else {
+            spend();
+            return None;
+        };
+        if patience.spin() {
+            continue;
+        }
+        if has_passed(deadline) {
+            spend();
+            return None;
+        }
+        let landing = Landing::default();
+        match wait_in_all(entries, deadline, Some(&landing)) {
+            Selected::Woken(index) => {
+                let entry = entries[index];
+                if let Some(token) = entry.arm.accept(&landing) {
+                    return Some(entry.selected(token));
+                }
+            }
+            Selected::Cancelled => return Some(entries[0].selected(Token::Closed)),
+            Selected::Ready(_) | Selected::Expired => {}
+        }
+    }
+}
+
+fn run_ready(entries: &mut [Entry<'_>], wait: Wait, biased: bool) -> Option<usize> {
+    if entries.is_empty() {
+        wait_for_nothing(wait);
+        return None;
+    }
+    if !biased {
+        shuffle(entries);
+    }
+    let mut patience = Patience::new();
+    loop {
+        if let Some(entry) = entries.iter().find(|entry| entry.arm.is_ready()) {
+            spend();
+            return Some(entry.index);
+        }
+        let Wait::Until(deadline) = wait else {
+            spend();
+            return None;
+        };
+        if patience.spin() {
+            continue;
+        }
+        if has_passed(deadline) {
+            spend();
+            return None;
+        }
+        match wait_in_all(entries, deadline, None) {
+            Selected::Woken(index) => {
+                entries[index].arm.pass_on();
+                return Some(entries[index].index);
+            }
+            Selected::Cancelled => return Some(entries[0].index),
+            Selected::Ready(index) => return Some(entries[index].index),
+            Selected::Expired => {}
+        }
+    }
+}
+
+/// Selects from operations that are put together while the program runs.
+///
+/// The counterpart for a list that is known when the program is written is
+/// [`select!`](crate::select).
+///
+/// # Examples
+///
+/// ```
+/// use ropewalk_rt::channel::{self, Select};
+///
+/// let channels: Vec<_> = (0..5).map(|_| channel::unbounded()).collect();
+/// channels[3].0.send("here").unwrap();
+/// let mut select = Select::new();
+/// for (_, receiver) in &channels {
+///     select.recv(receiver);
+/// }
+/// let operation = select.select();
+/// assert_eq!(operation.index(), 3);
+/// assert_eq!(operation.recv(&channels[3].1), Ok("here"));
+/// ```
+#[derive(Clone)]
+pub struct Select<'a> {
+    entries: Vec<Entry<'a>>,
+    next_index: usize,
+    biased: bool,
+}
+
+impl<'a> Select<'a> {
+    /// Makes an empty list. Of operations that can be done, a random one will be chosen.
+    pub fn new() -> Select<'a> {
+        Select {
+            entries: Vec::with_capacity(4),
+            next_index: 0,
+            biased: false,
+        }
+    }
+
+    /// Makes an empty list. Of operations that can be done, the one added first will be chosen.
+    pub fn new_biased() -> Select<'a> {
+        Select {
+            biased: true,
+            ..Select::new()
+        }
+    }
+
+    fn add(&mut self, arm: &'a (dyn Arm + 'a)) -> usize {
+        let index = self.next_index;
+        self.entries.push(Entry { arm, index });
+        self.next_index += 1;
+        index
+    }
+
+    /// Adds a send, and gives its index.
+    pub fn send<T>(&mut self, sender: &'a Sender<T>) -> usize {
+        self.add(sender)
+    }
+
+    /// Adds a receive, and gives its index.
+    pub fn recv<T>(&mut self, receiver: &'a Receiver<T>) -> usize {
+        self.add(receiver)
+    }
+
+    /// Adds the end of a task, and gives its index.
+    pub fn join<T>(&mut self, handle: &'a JoinHandle<T>) -> usize {
+        self.add(handle)
+    }
+
+    /// Takes an operation out. The indices of the others stay.
+    ///
+    /// # Panics
+    ///
+    /// If there is no operation with this index.
+    pub fn remove(&mut self, index: usize) {
+        assert!(
+            index < self.next_index,
+            "index out of bounds; {index} >= {}",
+            self.next_index,
+        );
+        let position = self.entries.iter().position(|entry| entry.index == index);
+        self.entries
+            .swap_remove(position.expect("no operation with this index"));
+    }
+
+    /// Puts what a biased choice relies on right: the order in which operations were added.
+    fn ordered(&mut self) -> &mut [Entry<'a>] {
+        if self.biased && !self.entries.is_sorted_by_key(|entry| entry.index) {
+            self.entries.sort_unstable_by_key(|entry| entry.index);
+        }
+        &mut self.entries
+    }
+
+    fn run(&mut self, wait: Wait) -> Option<SelectedOperation<'a>> {
+        let biased = self.biased;
+        run_select(self.ordered(), wait, biased)
+    }
+
+    fn run_ready(&mut self, wait: Wait) -> Option<usize> {
+        let biased = self.biased;
+        run_ready(self.ordered(), wait, biased)
+    }
+
+    /// Selects an operation that can be done at once.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
+        self.run(Wait::Now).ok_or(TrySelectError)
+    }
+
+    /// Waits until one of the operations can be done. If the wait is cancelled, it gives one of
+    /// them, which will fail as if its channel were disconnected.
+    ///
+    /// # Panics
+    ///
+    /// If there are no operations.
+    pub fn select(&mut self) -> SelectedOperation<'a> {
+        self.assert_any();
+        self.run(Wait::Until(None))
+            .expect("a select without a deadline")
+    }
+
+    /// As [`select`](Self::select), for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// If no operation could be done in time.
+    pub fn select_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
+        self.run(Wait::Until(Some(clock::deadline_after(timeout))))
+            .ok_or(SelectTimeoutError)
+    }
+
+    /// As [`select`](Self::select), until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// If no operation could be done in time.
+    pub fn select_deadline(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
+        self.run(Wait::Until(Some(clock::instant_to_ns(deadline))))
+            .ok_or(SelectTimeoutError)
+    }
+
+    /// Gives the index of an operation that could be done at once, or would fail at once. By the
+    /// time it is tried somebody else may have been faster.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
+        self.run_ready(Wait::Now).ok_or(TryReadyError)
+    }
+
+    /// Waits until one of the operations could be done, and gives its index. By the time it is
+    /// tried somebody else may have been faster. If the wait is cancelled it gives any.
+    ///
+    /// # Panics
+    ///
+    /// If there are no operations.
+    pub fn ready(&mut self) -> usize {
+        self.assert_any();
+        self.run_ready(Wait::Until(None))
+            .expect("a select without a deadline")
+    }
+
+    /// As [`ready`](Self::ready), for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// If no operation became ready in time.
+    pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
+        self.run_ready(Wait::Until(Some(clock::deadline_after(timeout))))
+            .ok_or(ReadyTimeoutError)
+    }
+
+    /// As [`ready`](Self::ready), until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// If no operation became ready in time.
+    pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
+        self.run_ready(Wait::Until(Some(clock::instant_to_ns(deadline))))
+            .ok_or(ReadyTimeoutError)
+    }
+
+    /// Empties the list, for use with other operations.
+    pub fn recycle<'b>(self) -> Select<'b> {
+        let Select {
+            mut entries,
+            biased,
+            ..
+        } = self;
+        entries.clear();
+        // An empty vector: the library turns it into one of the other type in place.
+        let entries = entries
+            .into_iter()
+            .map(|_| unreachable!("it was cleared"))
+            .collect();
+        Select {
+            entries,
+            next_index: 0,
+            biased,
+        }
+    }
+
+    fn assert_any(&self) {
+        assert!(
+            !self.entries.is_empty(),
+            "no operations have been added to `Select`"
+        );
+    }
+}
+
+impl Default for Select<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Select { .. }")
+    }
+}
+
+/// An operation that was selected and must be completed, with [`send`](Self::send),
+/// [`recv`](Self::recv) or [`join`](Self::join).
+///
+/// # Panics
+///
+/// Dropping it without completing it panics, unless the thread panics already. The other side
+/// starts again; a message that it had received is dropped.
+#[must_use = "a selected operation must be completed"]
+pub struct SelectedOperation<'a> {
+    token: ManuallyDrop<Token>,
+    entry: Entry<'a>,
+    /// It belongs to the waiter that selected it.
+    marker: PhantomData<*const ()>,
+}
+
+impl SelectedOperation<'_> {
+    /// Gives the operation's index.
+    pub fn index(&self) -> usize {
+        self.entry.index
+    }
+
+    fn into_token(self) -> Token {
+        let mut operation = ManuallyDrop::new(self);
+        // SAFETY: neither the operation nor its token is used or dropped again.
+        unsafe { ManuallyDrop::take(&mut operation.token) }
+    }
+
+    /// Completes a send. If the counterpart is a future (which takes the message only when it is
+    /// polled, or not at all), this waits; in all other cases it doesn't.
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back if the receivers are gone, or the wait was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// If it is not a send by this sender.
+    pub fn send<T>(self, sender: &Sender<T>, message: T) -> Result<(), SendError<T>> {
+        assert!(
+            self.entry.arm.address() == sender.address() && !self.is_receive(),
+            "passed a sender that wasn't selected",
+        );
+        sender
+            .complete(self.into_token(), message)
+            .map_err(SendError)
+    }
+
+    /// Completes a receive; it doesn't wait.
+    ///
+    /// # Errors
+    ///
+    /// If the channel is empty and the senders are gone, or the wait was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// If it is not a receive from this receiver.
+    pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
+        assert!(
+            self.entry.arm.address() == receiver.address()
+                && matches!(*self.token, Token::Parcel(_) | Token::Closed),
+            "passed a receiver that wasn't selected",
+        );
+        match self.into_token() {
+            // SAFETY: the address says which channel it came from, and all messages of a
+            // channel are of one type.
+            Token::Parcel(parcel) => Ok(unsafe { parcel.open() }),
+            _ => Err(RecvError),
+        }
+    }
+
+    /// Completes the wait for a task's end: unless the wait was cancelled, the handle can be
+    /// joined without waiting.
+    ///
+    /// # Panics
+    ///
+    /// If it is not this handle's.
+    pub fn join<T>(self, handle: &JoinHandle<T>) {
+        assert!(
+            self.entry.arm.address() == Arm::address(handle)
+                && matches!(*self.token, Token::Ended | Token::Closed),
+            "passed a handle that wasn't selected",
+        );
+        drop(self.into_token());
+    }
+
+    fn is_receive(&self) -> bool {
+        matches!(*self.token, Token::Parcel(_) | Token::Ended)
+    }
+}
+
+impl Drop for SelectedOperation<'_> {
+    fn drop(&mut self) {
+        // SAFETY: dropped once, and not used again.
+        let token = unsafe { ManuallyDrop::take(&mut self.token) };
+        self.entry.arm.abandon(token);
+        if !std::thread::panicking() {
+            panic!("dropped `SelectedOperation` without completing the operation");
+        }
+    }
+}
+
+impl fmt::Debug for SelectedOperation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("SelectedOperation { .. }")
+    }
+}
+
+/// What `select!` expands to.
+pub mod macros {
+    use super::*;
+
+    use ropewalk_kernel::outcome::JoinError;
+
+    /// An arm that receives.
+    pub fn recv<T>(receiver: &Receiver<T>) -> Entry<'_> {
+        Entry {
+            arm: receiver,
+            index: 0,
+        }
+    }
+
+    /// An arm that sends.
+    pub fn send<T>(sender: &Sender<T>) -> Entry<'_> {
+        Entry {
+            arm: sender,
+            index: 0,
+        }
+    }
+
+    /// An arm that joins.
+    pub fn join<T>(handle: &JoinHandle<T>) -> Entry<'_> {
+        Entry {
+            arm: handle,
+            index: 0,
+        }
+    }
+
+    /// The arms, each with its index.
+    pub fn entries<const COUNT: usize>(mut entries: [Entry<'_>; COUNT]) -> [Entry<'_>; COUNT] {
+        for (index, entry) in entries.iter_mut().enumerate() {
+            entry.index = index;
+        }
+        entries
+    }
+
+    /// Waits for one of `entries`, which there are.
+    pub fn select<'a>(entries: &mut [Entry<'a>], biased: bool) -> SelectedOperation<'a> {
+        run_select(entries, Wait::Until(None), biased).expect("a select without a deadline")
+    }
+
+    /// Tries `entries`.
+    pub fn try_select<'a>(
+        entries: &mut [Entry<'a>],
+        biased: bool,
+    ) -> Option<SelectedOperation<'a>> {
+        run_select(entries, Wait::Now, biased)
+    }
+
+    /// Waits for one of `entries`, for a while.
+    pub fn select_timeout<'a>(
+        entries: &mut [Entry<'a>],
+        timeout: Duration,
+        biased: bool,
+    ) -> Option<SelectedOperation<'a>> {
+        let deadline = clock::deadline_after(timeout);
+        run_select(entries, Wait::Until(Some(deadline)), biased)
+    }
+
+    /// Completes the operation at an arm that joins.
+    pub fn ended(operation: SelectedOperation<'_>) {
+        drop(operation.into_token());
+    }
+
+    /// The outcome of a task whose end was selected.
+    pub fn outcome<T>(handle: &mut JoinHandle<T>) -> Result<T, JoinError> {
+        handle.take_selected()
+    }
+}
