@@ -136,6 +136,8 @@ impl<F: Future> Polled<F> {
     }
 
     fn pause(record: &Record) -> bool {
+        // It leaves this stack; the next poll is on another's.
+        record.host.set(std::ptr::null_mut());
         let idle = record
             .phase
             .compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst);

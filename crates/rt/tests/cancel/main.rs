@@ -1,0 +1,10 @@
+//! Cancellation, deadlines, async tasks and what happens when a task is done.
+
+mod async_tasks;
+mod delivery;
+mod done;
+mod races;
+#[path = "../it/stage.rs"]
+#[allow(dead_code)]
+mod stage;
+mod tokens;

@@ -1,0 +1,158 @@
+//! Cancellations and deadlines that race with completion: nothing is lost, nobody is stuck.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ropewalk_rt::cancel::{self, Token};
+use ropewalk_rt::net::{TcpListener, TcpStream};
+use ropewalk_rt::{JoinError, coroutine, spawn_async};
+
+use crate::stage::in_coroutines;
+
+/// As many in all as the issue asks for where it is quick, fewer where tests run unoptimised.
+fn rounds() -> u64 {
+    if cfg!(debug_assertions) {
+        2_000
+    } else {
+        100_000
+    }
+}
+
+#[test]
+fn sleeping() {
+    in_coroutines(|| {
+        let cut = AtomicU64::new(0);
+        let full = AtomicU64::new(0);
+        for round in 0..rounds() {
+            let handle = coroutine::spawn(move || {
+                cancel::sleep(Duration::from_nanos(round % 5 * 200)).is_err()
+            });
+            if round % 2 == 0 {
+                coroutine::yield_now();
+            }
+            handle.cancel();
+            match handle.join() {
+                Ok(true) => cut.fetch_add(1, Ordering::Relaxed),
+                Ok(false) => full.fetch_add(1, Ordering::Relaxed),
+                Err(error) => {
+                    assert!(error.is_cancelled(), "{error}");
+                    cut.fetch_add(1, Ordering::Relaxed)
+                }
+            };
+        }
+        assert_eq!(cut.into_inner() + full.into_inner(), rounds());
+    });
+}
+
+#[test]
+fn joining() {
+    in_coroutines(|| {
+        for round in 0..rounds() {
+            let target = coroutine::spawn(move || {
+                if round % 3 == 0 {
+                    coroutine::yield_now();
+                }
+                round
+            });
+            let joiner = coroutine::spawn(move || target.join());
+            if round % 2 == 0 {
+                coroutine::yield_now();
+            }
+            joiner.cancel();
+            match joiner.join() {
+                Ok(Ok(value)) => assert_eq!(value, round),
+                Ok(Err(JoinError::WaitCancelled)) | Err(JoinError::Cancelled) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn joining_with_a_deadline_loses_no_value() {
+    in_coroutines(|| {
+        for round in 0..rounds() {
+            let mut target = coroutine::spawn(move || {
+                coroutine::yield_now();
+                Box::new(round)
+            });
+            let value = loop {
+                match target.join_timeout(Duration::from_nanos(round % 4 * 100)) {
+                    Ok(value) => break value.unwrap(),
+                    Err(handle) => target = handle,
+                }
+            };
+            assert_eq!(*value, round);
+        }
+    });
+}
+
+#[test]
+fn reading_loses_no_byte() {
+    in_coroutines(|| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut writer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let reader = Arc::new(listener.accept().unwrap().0);
+        let sum = Arc::new(AtomicU64::new(0));
+        let mut sent = 0_u64;
+        for round in 0..rounds() / 10 {
+            let (stream, total) = (Arc::clone(&reader), Arc::clone(&sum));
+            let token = Token::new();
+            let task = token.run(|| {
+                coroutine::spawn(move || {
+                    let mut buf = [0; 4];
+                    match (&*stream).read(&mut buf) {
+                        Ok(read) => {
+                            let bytes: u64 = buf[..read].iter().map(|&byte| u64::from(byte)).sum();
+                            total.fetch_add(bytes, Ordering::SeqCst);
+                        }
+                        Err(error) => assert_ne!(error.kind(), ErrorKind::WouldBlock),
+                    }
+                })
+            });
+            if round % 2 == 0 {
+                coroutine::yield_now();
+            }
+            let byte = (round % 251) as u8;
+            writer.write_all(&[byte]).unwrap();
+            sent += u64::from(byte);
+            if round % 3 == 0 {
+                coroutine::yield_now();
+            }
+            token.cancel();
+            let _ = task.join();
+        }
+        drop(writer);
+        let mut rest = Vec::new();
+        (&*reader).read_to_end(&mut rest).unwrap();
+        let rest: u64 = rest.iter().map(|&byte| u64::from(byte)).sum();
+        assert_eq!(sum.load(Ordering::SeqCst) + rest, sent);
+    });
+}
+
+#[test]
+fn waking_and_cancelling_async_tasks() {
+    in_coroutines(|| {
+        for round in 0..rounds() {
+            let (sender, receiver) = ropewalk_rt::channel::bounded(1);
+            let inner = coroutine::spawn(move || {
+                let _ = sender.send(round);
+            });
+            let task = spawn_async(async move {
+                let _ = inner.await;
+                receiver.try_recv().unwrap_or(u64::MAX)
+            });
+            if round % 2 == 0 {
+                coroutine::yield_now();
+            }
+            task.cancel();
+            match task.join() {
+                Ok(value) => assert_eq!(value, round),
+                Err(error) => assert!(error.is_cancelled(), "{error}"),
+            }
+        }
+    });
+}
