@@ -1,18 +1,19 @@
 //! Coroutines that borrow: a scope doesn't end before its children have.
 
+use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ropewalk_kernel::runtime;
 use ropewalk_kernel::scope::ScopeState;
 use ropewalk_kernel::task::Options;
 use ropewalk_kernel::wait;
 
-use crate::{JoinError, JoinHandle};
 use crate::task::Task;
+use crate::{JoinError, JoinHandle};
 
 /// Where scoped coroutines are spawned; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -57,13 +58,10 @@ where
 {
     // The wait below must not be refused once children run.
     wait::check_may_wait();
-    let scope = Scope {
-        state: Arc::new(ScopeState::new()),
-        scope: PhantomData,
-        env: PhantomData,
-    };
+    // SAFETY: the wait below, which nothing comes between.
+    let scope = unsafe { Scope::begin() };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    scope.state.wait();
+    scope.wait_for_children();
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.state.panicked() => panic!("a scoped coroutine panicked"),
@@ -72,6 +70,22 @@ where
 }
 
 impl<'scope, 'env> Scope<'scope, 'env> {
+    /// # Safety
+    ///
+    /// The caller calls `wait_for_children` before it lets go of the scope, and does not give
+    /// it away.
+    pub(crate) unsafe fn begin() -> Self {
+        Scope {
+            state: Arc::new(ScopeState::new()),
+            scope: PhantomData,
+            env: PhantomData,
+        }
+    }
+
+    pub(crate) fn wait_for_children(&self) {
+        self.state.wait();
+    }
+
     /// Spawns a coroutine that may borrow what outlives the scope.
     ///
     /// # Panics
@@ -89,7 +103,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         }
     }
 
-    pub(super) fn start<F, T>(
+    pub(crate) fn start<F, T>(
         &'scope self,
         options: Options,
         site: &'static Location<'static>,
@@ -137,6 +151,35 @@ impl<T> ScopedJoinHandle<'_, T> {
             .map_err(|handle| ScopedJoinHandle { handle, scope })
     }
 
+    /// As [`JoinHandle::join_deadline`].
+    ///
+    /// # Errors
+    ///
+    /// The handle itself: the child goes on.
+    pub fn join_deadline(self, deadline: Instant) -> Result<Result<T, JoinError>, Self> {
+        let scope = self.scope;
+        self.handle
+            .join_deadline(deadline)
+            .map_err(|handle| ScopedJoinHandle { handle, scope })
+    }
+
+    /// As [`JoinHandle::try_join`].
+    ///
+    /// # Errors
+    ///
+    /// The handle itself: the child goes on.
+    pub fn try_join(self) -> Result<Result<T, JoinError>, Self> {
+        let scope = self.scope;
+        self.handle
+            .try_join()
+            .map_err(|handle| ScopedJoinHandle { handle, scope })
+    }
+
+    /// As [`JoinHandle::cancel`].
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
     /// Says whether the child has ended.
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()
@@ -150,5 +193,21 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// The child, by its id.
     pub fn task(&self) -> Task {
         self.handle.task()
+    }
+
+    pub(crate) fn inner(&self) -> &JoinHandle<T> {
+        &self.handle
+    }
+
+    pub(crate) fn inner_mut(&mut self) -> &mut JoinHandle<T> {
+        &mut self.handle
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
     }
 }
