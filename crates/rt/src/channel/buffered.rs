@@ -109,8 +109,24 @@ impl<B: Buffer> Buffered<B> {
         self.discard();
     }
 
+    /// Drops what is left. If the drop of a message panics, those behind it are leaked: dropping
+    /// them too, while the thread unwinds, could end the process.
     fn discard(&self) {
+        struct Leak<'b, B: Buffer>(&'b B);
+        impl<B: Buffer> Drop for Leak<'_, B> {
+            fn drop(&mut self) {
+                loop {
+                    match self.0.pop() {
+                        Popped::Message(message) => std::mem::forget(message),
+                        Popped::Void => {}
+                        Popped::Empty | Popped::Closed => return,
+                    }
+                }
+            }
+        }
+        let rest = Leak(&self.buffer);
         while let Popped::Message(_) | Popped::Void = self.buffer.pop() {}
+        std::mem::forget(rest);
     }
 
     // Sending.

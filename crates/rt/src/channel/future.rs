@@ -14,7 +14,7 @@ use ropewalk_kernel::wait::AsyncWait;
 
 use super::buffered::{Buffer, Buffered};
 use super::error::{RecvError, SendError, TryRecvError, TrySendError};
-use super::rendezvous::{Alone, Offer, Offered, Rendezvous};
+use super::rendezvous::{Alone, Offer, Offered, Rendezvous, Told};
 use super::timed::Timed;
 use super::{Receiver, Receiving, Sender, Sending};
 
@@ -88,10 +88,11 @@ fn recv_meeting<T>(
     // Out of the queue first: who looks for receivers must not find this one twice.
     wait.leave(channel.receivers());
     wait.prepare(context);
-    match channel.meet_sender(false) {
+    let mut told = Told::default();
+    match channel.meet_sender(&mut told, false) {
         Ok(message) => Poll::Ready(Ok(message)),
         Err(Alone::Closed) => Poll::Ready(Err(RecvError)),
-        Err(Alone::Waiting(locked, told)) => {
+        Err(Alone::Waiting(locked)) => {
             // SAFETY: left at the next poll and when the future is dropped; the channel
             // outlives it.
             unsafe { wait.join(locked.into_guard()) };
@@ -183,7 +184,7 @@ impl<'a, T> SendFuture<'a, T> {
             _ => panic!("a send was polled after it was ready"),
         };
         match offered {
-            Offered::Standing => return Poll::Pending,
+            Offered::Standing => Poll::Pending,
             Offered::Taken => {
                 self.offer = None;
                 Poll::Ready(Ok(()))

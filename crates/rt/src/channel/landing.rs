@@ -141,8 +141,7 @@ impl Parcel {
         }
         Parcel {
             memory,
-            // SAFETY (of the calls): by `drop`, once, for what was put in here.
-            discard: |memory| drop(unsafe { take::<T>(memory) }),
+            discard: discard::<T>,
         }
     }
 
@@ -154,6 +153,14 @@ impl Parcel {
         // SAFETY: by the contract above; the parcel is not used again.
         unsafe { take(&parcel.memory) }
     }
+}
+
+/// # Safety
+///
+/// As [`take`].
+unsafe fn discard<T>(memory: &Memory) {
+    // SAFETY: by the contract above.
+    drop(unsafe { take::<T>(memory) });
 }
 
 /// # Safety

@@ -68,6 +68,8 @@ use rendezvous::Rendezvous;
 use ring::Ring;
 use timed::Timed;
 
+#[doc(hidden)]
+pub use crate::crossbeam_channel_internal;
 pub use crate::{select, select_biased};
 pub use error::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,

@@ -78,23 +78,32 @@ pub(super) struct Locked<'c, T> {
     guard: QueueGuard<'c>,
 }
 
-/// Those who are only told, claimed and to be woken.
+/// Those who are only told, claimed and to be woken: on the frame of who tells them.
 #[derive(Default)]
 pub(super) struct Told {
-    waiters: [Option<Claimed>; 8],
+    /// Rarely there is anybody.
+    waiters: Option<[Option<Claimed>; TOLD_MAX]>,
     len: usize,
 }
 
+/// How many are claimed under the lock before some are woken in between.
+const TOLD_MAX: usize = 8;
+
 impl Told {
     /// Adds one; says whether there is no room for more.
+    #[cold]
     fn push(&mut self, claimed: Claimed) -> bool {
-        self.waiters[self.len] = Some(claimed);
+        self.waiters.get_or_insert_default()[self.len] = Some(claimed);
         self.len += 1;
-        self.len == self.waiters.len()
+        self.len == TOLD_MAX
     }
 
-    pub(super) fn wake(self) {
-        self.waiters.into_iter().flatten().for_each(Claimed::wake);
+    #[inline]
+    pub(super) fn wake(&mut self) {
+        if let Some(waiters) = self.waiters.take() {
+            self.len = 0;
+            waiters.into_iter().flatten().for_each(Claimed::wake);
+        }
     }
 }
 
@@ -108,7 +117,7 @@ enum Sending<'c, T> {
 /// Why nothing was exchanged, and the lock if one may wait for a counterpart.
 pub(super) enum Alone<'c, T> {
     Closed,
-    Waiting(Locked<'c, T>, Told),
+    Waiting(Locked<'c, T>),
 }
 
 /// A counterpart for the message that a select is about to send.
@@ -253,8 +262,7 @@ impl<T> Rendezvous<T> {
 
     /// Gives a message to a waiting receiver, or back with the lock.
     #[inline]
-    fn meet_receiver(&self, message: T) -> Result<(), (T, Alone<'_, T>)> {
-        let mut told = Told::default();
+    fn meet_receiver(&self, message: T, told: &mut Told) -> Result<(), (T, Alone<'_, T>)> {
         let mut locked = self.lock();
         loop {
             if locked.inner().closed {
@@ -263,7 +271,7 @@ impl<T> Rendezvous<T> {
                 return Err((message, Alone::Closed));
             }
             let Some(claimed) = locked.guard.claim_next() else {
-                return Err((message, Alone::Waiting(locked, told)));
+                return Err((message, Alone::Waiting(locked)));
             };
             if claimed.token() != NOTICE {
                 drop(locked);
@@ -275,7 +283,7 @@ impl<T> Rendezvous<T> {
             }
             if told.push(claimed) {
                 drop(locked);
-                std::mem::take(&mut told).wake();
+                told.wake();
                 locked = self.lock();
             }
         }
@@ -283,10 +291,11 @@ impl<T> Rendezvous<T> {
 
     #[inline]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        match self.meet_receiver(message) {
+        let mut told = Told::default();
+        match self.meet_receiver(message, &mut told) {
             Ok(()) => Ok(()),
             Err((message, Alone::Closed)) => Err(TrySendError::Disconnected(message)),
-            Err((message, Alone::Waiting(locked, told))) => {
+            Err((message, Alone::Waiting(locked))) => {
                 drop(locked);
                 told.wake();
                 Err(TrySendError::Full(message))
@@ -300,7 +309,8 @@ impl<T> Rendezvous<T> {
         deadline: Option<u64>,
     ) -> Result<(), SendTimeoutError<T>> {
         loop {
-            let (back, locked, told) = match self.meet_receiver(message) {
+            let mut told = Told::default();
+            let (back, locked) = match self.meet_receiver(message, &mut told) {
                 Ok(()) => {
                     spend();
                     return Ok(());
@@ -308,7 +318,7 @@ impl<T> Rendezvous<T> {
                 Err((message, Alone::Closed)) => {
                     return Err(SendTimeoutError::Disconnected(message));
                 }
-                Err((message, Alone::Waiting(locked, told))) => (message, locked, told),
+                Err((message, Alone::Waiting(locked))) => (message, locked),
             };
             if has_passed(deadline) {
                 drop(locked);
@@ -346,8 +356,7 @@ impl<T> Rendezvous<T> {
     /// Takes a message from a waiting sender, or gives the lock. With `may_pair` it may wait for
     /// the message of a select that it has claimed.
     #[inline]
-    pub(super) fn meet_sender(&self, may_pair: bool) -> Result<T, Alone<'_, T>> {
-        let mut told = Told::default();
+    pub(super) fn meet_sender(&self, told: &mut Told, may_pair: bool) -> Result<T, Alone<'_, T>> {
         let mut locked = self.lock();
         loop {
             let claimed = match locked.next_sender() {
@@ -364,15 +373,12 @@ impl<T> Rendezvous<T> {
                     told.wake();
                     return Err(Alone::Closed);
                 }
-                None => return Err(Alone::Waiting(locked, told)),
+                None => return Err(Alone::Waiting(locked)),
             };
             let token = claimed.token();
+            let is_notice = token == NOTICE;
             // SAFETY: claimed by us and woken below.
-            let select = if token == NOTICE {
-                None
-            } else {
-                unsafe { Landing::at(token) }
-            };
+            let select = unsafe { Landing::at(token) };
             if let Some(landing) = select
                 && may_pair
             {
@@ -381,9 +387,8 @@ impl<T> Rendezvous<T> {
                 if let Some(message) = self.pair(claimed, landing) {
                     return Ok(message);
                 }
-                told = Told::default();
                 locked = self.lock();
-            } else if select.is_none() && token != NOTICE {
+            } else if select.is_none() && !is_notice {
                 // SAFETY: a send of this channel, woken by us.
                 let message = unsafe { Place::<T>::at(token) }.take();
                 drop(locked);
@@ -392,7 +397,7 @@ impl<T> Rendezvous<T> {
                 return Ok(message.expect("a waiting send has a message"));
             } else if told.push(claimed) {
                 drop(locked);
-                std::mem::take(&mut told).wake();
+                told.wake();
                 locked = self.lock();
             }
         }
@@ -419,10 +424,11 @@ impl<T> Rendezvous<T> {
 
     #[inline]
     pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
-        match self.meet_sender(true) {
+        let mut told = Told::default();
+        match self.meet_sender(&mut told, true) {
             Ok(message) => Ok(message),
             Err(Alone::Closed) => Err(TryRecvError::Disconnected),
-            Err(Alone::Waiting(locked, told)) => {
+            Err(Alone::Waiting(locked)) => {
                 drop(locked);
                 told.wake();
                 Err(TryRecvError::Empty)
@@ -432,13 +438,14 @@ impl<T> Rendezvous<T> {
 
     pub(super) fn recv(&self, deadline: Option<u64>) -> Result<T, RecvTimeoutError> {
         loop {
-            let (locked, told) = match self.meet_sender(true) {
+            let mut told = Told::default();
+            let locked = match self.meet_sender(&mut told, true) {
                 Ok(message) => {
                     spend();
                     return Ok(message);
                 }
                 Err(Alone::Closed) => return Err(RecvTimeoutError::Disconnected),
-                Err(Alone::Waiting(locked, told)) => (locked, told),
+                Err(Alone::Waiting(locked)) => locked,
             };
             if has_passed(deadline) {
                 drop(locked);
@@ -487,7 +494,7 @@ impl<T> Rendezvous<T> {
             }
             if full {
                 drop(locked);
-                std::mem::take(&mut told).wake();
+                told.wake();
                 locked = self.lock();
             }
         };
@@ -572,10 +579,11 @@ impl<T> Rendezvous<T> {
     ///
     /// The offer stays where it is until it is [`withdrawn`](Self::withdraw).
     pub(super) unsafe fn offer(&self, offer: &Offer<T>, message: T, waker: Waker) -> Offered<T> {
-        match self.meet_receiver(message) {
+        let mut told = Told::default();
+        match self.meet_receiver(message, &mut told) {
             Ok(()) => Offered::Taken,
             Err((message, Alone::Closed)) => Offered::Closed(message),
-            Err((message, Alone::Waiting(locked, told))) => {
+            Err((message, Alone::Waiting(locked))) => {
                 offer.message.set(Some(message));
                 let old = offer.waker.replace(Some(waker));
                 // SAFETY: by the contract above.
@@ -716,15 +724,11 @@ impl<T> Handoff<T> {
     /// The receiver waits, and nobody has called this for it.
     unsafe fn complete(this: NonNull<Handoff<T>>, message: Option<T>) {
         // SAFETY: alive until `done` is seen under the lock; see the type.
-        let (guard, claimed);
-        unsafe {
-            let this = this.as_ref();
-            guard = this.queue.lock();
-            this.message.set(message);
-            this.done.set(true);
-        }
-        let mut guard: QueueGuard<'_> = guard;
-        claimed = guard.claim_next();
+        let handoff = unsafe { this.as_ref() };
+        let mut guard = handoff.queue.lock();
+        handoff.message.set(message);
+        handoff.done.set(true);
+        let claimed = guard.claim_next();
         drop(guard);
         if let Some(claimed) = claimed {
             claimed.wake();

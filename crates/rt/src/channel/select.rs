@@ -102,7 +102,10 @@ fn shuffle(entries: &mut [Entry<'_>]) {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        entries.swap(last, (u64::from(state) * (last as u64 + 1) >> 32) as usize);
+        entries.swap(
+            last,
+            ((u64::from(state) * (last as u64 + 1)) >> 32) as usize,
+        );
     }
     STATE.set(state);
 }

@@ -64,6 +64,16 @@ macro_rules! select_biased {
     };
 }
 
+/// The name of crossbeam-channel's inner macro: code written for it calls that one where it
+/// builds arms by a macro of its own.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! crossbeam_channel_internal {
+    ($($tokens:tt)*) => {
+        $crate::select!($($tokens)*)
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __ropewalk_select {
