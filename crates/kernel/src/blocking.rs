@@ -151,6 +151,11 @@ fn run(Job(job): Job) {
     unsafe { (*job)() };
 }
 
+/// How many threads the pool has that have nothing to do at this moment.
+pub(crate) fn idle_threads() -> usize {
+    pool().idle
+}
+
 /// How many threads the pool has at this moment.
 pub fn threads() -> usize {
     pool().threads

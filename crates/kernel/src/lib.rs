@@ -14,6 +14,7 @@
 //! | [`cancel`] | tokens, and how a cancellation finds the wait it ends |
 //! | [`future`] | async tasks on the workers; timers for futures |
 //! | [`local`] | a task's own values |
+//! | [`locks`], [`probe`], `stall` | who holds and wants which lock; stacks of parked coroutines; seeing that all are asleep |
 //! | `timer`, [`clock`] | the timing wheel and the clock behind it |
 //! | [`runtime`], [`scope`] | starting and ending it all |
 //! | [`blocking`] | threads for what no driver can do |
@@ -31,11 +32,14 @@ pub mod driver;
 pub mod future;
 mod host;
 pub mod local;
+pub mod locks;
 pub mod outcome;
+pub mod probe;
 pub mod record;
 pub mod runtime;
 pub mod scope;
 pub mod stack;
+mod stall;
 mod switch;
 pub mod sys;
 pub mod task;

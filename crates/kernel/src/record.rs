@@ -569,18 +569,23 @@ pub(crate) fn snapshot(record: &Record, runtime: *const Shared) -> Option<Snapsh
     (record.id.load(Ordering::Acquire) == id).then_some(snapshot)
 }
 
+/// The record of the task with this id, which may end at any moment.
+pub(crate) fn find(id: u64) -> Option<NonNull<Record>> {
+    let slabs = depot().slabs.clone();
+    slabs.into_iter().find_map(|(first, records)| {
+        (0..records)
+            // SAFETY: as in `living`.
+            .map(|index| unsafe { first.add(index) })
+            // SAFETY: as above.
+            .find(|record| unsafe { record.as_ref() }.id.load(Ordering::Acquire) == id)
+    })
+}
+
 /// Waits for the end of the task with this id, if it is alive.
 pub(crate) fn wait_end(id: u64) {
-    let slabs = depot().slabs.clone();
-    for (first, records) in slabs {
-        for index in 0..records {
-            // SAFETY: as in `living`.
-            let record = unsafe { first.add(index).as_ref() };
-            if record.id.load(Ordering::Acquire) == id {
-                record.wait_end(id);
-                return;
-            }
-        }
+    if let Some(record) = find(id) {
+        // SAFETY: type-stable.
+        unsafe { record.as_ref() }.wait_end(id);
     }
 }
 

@@ -73,6 +73,9 @@ pub(crate) struct Shared {
     /// How many workers have stopped, cleanly or not.
     stopped: Mutex<usize>,
     stopped_changed: Condvar,
+    /// One more than the threads outside that are known to wait for it; 0 if it is open.
+    closed: AtomicUsize,
+    stall_told: AtomicBool,
 }
 
 impl Shared {
@@ -187,6 +190,24 @@ impl Shared {
         begun.saturating_sub(ended)
     }
 
+    /// How many threads outside are known to wait for this runtime, if it is closed to others.
+    pub(crate) fn outer_threads(&self) -> Option<usize> {
+        self.closed.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    pub(crate) fn injected_count(&self) -> u64 {
+        self.injected.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn living(&self) -> Vec<Snapshot> {
+        record::living(self)
+    }
+
+    /// Says to the first who asks that it may report a stall.
+    pub(crate) fn claim_stall_report(&self) -> bool {
+        !self.stall_told.swap(true, Ordering::SeqCst)
+    }
+
     fn note_stopped(&self) {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.stopped_changed.notify_all();
@@ -209,6 +230,17 @@ pub(crate) unsafe fn end_unstarted(task: NonNull<Record>, ended: impl FnOnce()) 
     }
 }
 
+/// The runtime of a task, if it is still there.
+pub(crate) fn of_record(record: &Record) -> Option<Arc<Shared>> {
+    let runtime = record.runtime.load(Ordering::SeqCst);
+    RUNTIMES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .find(|known| std::ptr::eq(known.as_ptr(), runtime))
+        .and_then(Weak::upgrade)
+}
+
 /// Tells a task with this id, if the record is still its own, that it was cancelled: the flag
 /// is set already.
 pub(crate) fn tell_cancelled(record: NonNull<Record>, id: u64) {
@@ -218,17 +250,8 @@ pub(crate) fn tell_cancelled(record: NonNull<Record>, id: u64) {
         return;
     }
     future::wake(this);
-    let (home, runtime) = (
-        this.home.load(Ordering::SeqCst),
-        this.runtime.load(Ordering::SeqCst),
-    );
-    let found = RUNTIMES
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .iter()
-        .find(|known| std::ptr::eq(known.as_ptr(), runtime))
-        .and_then(Weak::upgrade);
-    let Some(shared) = found else { return };
+    let home = this.home.load(Ordering::SeqCst);
+    let Some(shared) = of_record(this) else { return };
     for worker in &shared.workers {
         // Not started a moment ago? Then any worker may be starting it.
         if home.is_null() || std::ptr::eq(worker, home) {
@@ -303,6 +326,7 @@ impl Runtime {
                 signal: Signal::new()?,
                 letters: Mutex::new(Vec::new()),
                 has_letters: AtomicBool::new(false),
+                sleeps_for_ever: AtomicBool::new(false),
                 visitors: AtomicUsize::new(0),
                 counts: Counts::default(),
             });
@@ -322,6 +346,8 @@ impl Runtime {
             no_stack_told: AtomicBool::new(false),
             stopped: Mutex::new(0),
             stopped_changed: Condvar::new(),
+            closed: AtomicUsize::new(0),
+            stall_told: AtomicBool::new(false),
         });
         RUNTIMES
             .lock()
@@ -474,6 +500,14 @@ impl Runtime {
     /// How many coroutines have been spawned and not ended.
     pub fn live(&self) -> u64 {
         self.shared.live()
+    }
+
+    /// Says that nobody outside but `outer_threads` threads, which wait for this runtime, has
+    /// to do with it: when all its coroutines are asleep and the process has no other thread
+    /// that could wake one, the process is ended with a report.
+    #[doc(hidden)]
+    pub fn close_to_outsiders(&self, outer_threads: usize) {
+        self.shared.closed.store(outer_threads + 1, Ordering::Relaxed);
     }
 
     /// The number of workers.

@@ -53,6 +53,7 @@ use std::sync::Arc;
 
 use crate::cancel::{self, Cancelled, Standing};
 use crate::future::Entry;
+use crate::probe::Probe;
 use crate::record::Record;
 use crate::sys;
 use crate::wait::Reason;
@@ -240,6 +241,8 @@ pub(crate) enum Letter {
     Release(Arc<Registration>),
     /// A coroutine with this id was cancelled.
     Cancel(Addressed, u64),
+    /// The stack of the coroutine with this id is to be looked at.
+    Probe(Addressed, u64, Arc<Probe>),
     /// A future's timer is to be set.
     Arm(Arc<Entry>),
     /// A future's timer is not needed any more.

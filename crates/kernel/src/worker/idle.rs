@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use crossbeam_deque::Steal;
 
 use super::{Counts, Fresh, Worker};
+use crate::stall;
 
 /// A bit for each worker that sleeps.
 pub(crate) struct Sleepers(Box<[AtomicU64]>);
@@ -69,13 +70,34 @@ impl Worker {
             && !self.shared.is_stopping()
             && !self.find_fresh();
         if nothing {
-            self.driver.poll(self, self.until_timer());
+            match (self.until_timer(), self.shared.outer_threads()) {
+                (None, Some(outer)) if self.shared.live() != 0 => self.sleep_watching(outer),
+                (timer, _) => self.driver.poll(self, timer),
+            }
         }
         self.shared.sleepers.clear(self.index);
         me.asleep.store(false, Ordering::SeqCst);
         self.receive();
         self.fire_timers();
         true
+    }
+
+    /// Sleeps in a runtime that is closed to outsiders, and looks whether it is dead.
+    fn sleep_watching(&self, outer_threads: usize) {
+        let me = self.me();
+        me.sleeps_for_ever.store(true, Ordering::SeqCst);
+        let pulse = stall::pulse(&self.shared);
+        self.driver.poll(self, Some(stall::PAUSE_NS));
+        // One of them looks: the last to have a reason to.
+        let dead = self.index == 0
+            && me.asleep.load(Ordering::SeqCst)
+            && !self.has_work()
+            && stall::all_asleep(&self.shared)
+            && stall::pulse(&self.shared) == pulse;
+        if dead {
+            stall::report_if_dead(self, outer_threads);
+        }
+        me.sleeps_for_ever.store(false, Ordering::SeqCst);
     }
 
     fn has_work(&self) -> bool {

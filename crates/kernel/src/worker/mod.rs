@@ -39,6 +39,7 @@ mod queue;
 pub(crate) use idle::Sleepers;
 pub(crate) use queue::{Inbox, ReadyQueue, RunQueue};
 
+use std::backtrace::Backtrace;
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
@@ -83,6 +84,8 @@ pub(crate) struct WorkerShared {
     /// Letters for the driver: what must be done on this worker's thread.
     pub(crate) letters: Mutex<Vec<Letter>>,
     pub(crate) has_letters: AtomicBool,
+    /// Whether it sleeps, and has no timer that would wake it; see `stall.rs`.
+    pub(crate) sleeps_for_ever: AtomicBool,
     /// How many threads are making a coroutine of this worker runnable. Once its record is in
     /// the inbox the coroutine may run, end, and its runtime with it: what is touched after
     /// that is kept by this count, which the end of `Shared` waits for.
@@ -131,6 +134,14 @@ impl WorkerShared {
         self.rouse();
     }
 
+    /// Says whether something is there that it will find when it wakes.
+    pub(crate) fn has_mail(&self) -> bool {
+        !self.inbox.is_empty()
+            || self.has_letters.load(Ordering::SeqCst)
+            || !self.placed.is_empty()
+            || !self.stealer.is_empty()
+    }
+
     pub(crate) fn take_letters(&self) -> Vec<Letter> {
         std::mem::take(
             &mut *self
@@ -164,6 +175,8 @@ pub(crate) struct Worker {
     ticks: Cell<u32>,
     budget: Cell<u32>,
     alone: bool,
+    /// Where a resumed coroutine is to leave its backtrace, and park again; see `probe.rs`.
+    probing: Cell<*const Cell<Option<Backtrace>>>,
     pub(crate) driver: Driver,
     wheel: UnsafeCell<Wheel>,
     hosts: HostPool,
@@ -202,6 +215,7 @@ impl Worker {
             ticks: Cell::new(0),
             budget: Cell::new(BUDGET),
             alone,
+            probing: Cell::new(ptr::null()),
             driver,
             wheel: UnsafeCell::new(Wheel::new(now)),
             hosts,
@@ -526,6 +540,7 @@ impl Worker {
                     self.run.push(record);
                 }
             }
+            Letter::Probe(Addressed(record), id, probe) => probe.answer(self, record, id),
             Letter::Arm(entry) => entry.arm(self),
             Letter::Disarm(entry) => entry.disarm(self),
         }
@@ -575,7 +590,34 @@ impl Worker {
         record.note(reason, object);
         // SAFETY: a running coroutine has a host.
         unsafe { (*record.host.get()).suspend() };
+        while !self.probing.get().is_null() {
+            self.leave_backtrace();
+            // SAFETY: as above.
+            unsafe { (*record.host.get()).suspend() };
+        }
         record.note(Reason::None, 0);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_backtrace(&self) {
+        // SAFETY: on the frame of `probe`, which waits below us.
+        let place = unsafe { &*self.probing.replace(ptr::null()) };
+        place.set(Some(Backtrace::force_capture()));
+    }
+
+    /// The backtrace of a coroutine that is parked here. In the worker's loop.
+    pub(crate) fn probe(&self, record: &Record) -> Option<Backtrace> {
+        let host = NonNull::new(record.host.get())?;
+        let place = Cell::new(None);
+        self.probing.set(&raw const place);
+        let before = self.current.replace(record);
+        // SAFETY: our host, from the worker's loop, parked: `park` takes the backtrace and
+        // suspends again.
+        unsafe { host.as_ref().resume() };
+        self.current.set(before);
+        self.probing.set(ptr::null());
+        place.into_inner()
     }
 
     /// Makes a parked coroutine runnable on its home worker: next, or behind the others.

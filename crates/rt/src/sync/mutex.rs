@@ -38,6 +38,7 @@ const WAITERS: u8 = 2;
 pub struct RawMutex {
     state: AtomicU8,
     queue: WaitQueue,
+    owner: Owner,
 }
 
 /// On the frame of a waiter; its address is the waiter's token.
@@ -142,6 +143,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
     const INIT: RawMutex = RawMutex {
         state: AtomicU8::new(0),
         queue: WaitQueue::new(),
+        owner: Owner::none(),
     };
 
     type GuardMarker = GuardSend;
