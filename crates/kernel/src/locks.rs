@@ -159,13 +159,15 @@ fn report(cycle: Vec<Found>) {
         .map(|(id, lock, stack, name)| {
             let found = record::find(id)
                 // SAFETY: type-stable.
-                .and_then(|record| {
-                    record::snapshot(unsafe { record.as_ref() }, std::ptr::null())
-                })
+                .and_then(|record| record::snapshot(unsafe { record.as_ref() }, std::ptr::null()))
                 .filter(|snapshot| snapshot.id == id);
             let who = match (found, name) {
                 (Some(snapshot), _) => {
-                    let kind = if snapshot.thread { "thread" } else { "coroutine" };
+                    let kind = if snapshot.thread {
+                        "thread"
+                    } else {
+                        "coroutine"
+                    };
                     let name = snapshot.name.as_deref().unwrap_or("unnamed");
                     match snapshot.site {
                         Some(site) => format!("{kind} '{name}' (id {id}, spawned at {site})"),

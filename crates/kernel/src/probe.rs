@@ -67,7 +67,10 @@ pub fn stack_of(id: u64) -> Option<Arc<Backtrace>> {
     let this = unsafe { record.as_ref() };
     let shared = runtime::of_record(this)?;
     let home = this.home.load(Ordering::SeqCst);
-    let worker = shared.workers.iter().find(|worker| ptr::eq(*worker, home))?;
+    let worker = shared
+        .workers
+        .iter()
+        .find(|worker| ptr::eq(*worker, home))?;
     let probe = Probe::new();
     worker.post(Letter::Probe(Addressed(record), id, Arc::clone(&probe)));
     let deadline = clock::now_ns() + PATIENCE_NS;
@@ -125,7 +128,10 @@ fn fold(text: &str) -> String {
                     frame.1 = Some(place);
                 }
             }
-            None => frames.push((line.split_once(": ").map_or(line, |(_, symbol)| symbol), None)),
+            None => frames.push((
+                line.split_once(": ").map_or(line, |(_, symbol)| symbol),
+                None,
+            )),
         }
     }
     let inner = |symbol: &str| INNER.iter().any(|prefix| symbol.starts_with(prefix));

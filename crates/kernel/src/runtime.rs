@@ -251,7 +251,9 @@ pub(crate) fn tell_cancelled(record: NonNull<Record>, id: u64) {
     }
     future::wake(this);
     let home = this.home.load(Ordering::SeqCst);
-    let Some(shared) = of_record(this) else { return };
+    let Some(shared) = of_record(this) else {
+        return;
+    };
     for worker in &shared.workers {
         // Not started a moment ago? Then any worker may be starting it.
         if home.is_null() || std::ptr::eq(worker, home) {
@@ -507,7 +509,9 @@ impl Runtime {
     /// that could wake one, the process is ended with a report.
     #[doc(hidden)]
     pub fn close_to_outsiders(&self, outer_threads: usize) {
-        self.shared.closed.store(outer_threads + 1, Ordering::Relaxed);
+        self.shared
+            .closed
+            .store(outer_threads + 1, Ordering::Relaxed);
     }
 
     /// The number of workers.

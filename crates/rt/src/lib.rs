@@ -8,6 +8,7 @@
 pub mod cancel;
 pub mod channel;
 pub mod coroutine;
+pub mod deadlock;
 pub mod future;
 pub mod generator;
 pub mod group;

@@ -46,6 +46,8 @@ pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
             std::process::exit(1);
         }
     };
+    // The main thread waits below, whatever happens.
+    runtime.close_to_outsiders(1);
     let code = runtime.run(|| body().report());
     ropewalk_kernel::runtime::wait_for_others();
     code
@@ -55,9 +57,16 @@ pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
 pub fn test<T: Termination>(options: TestOptions, name: &'static str, body: fn() -> T) -> ExitCode {
     const PATIENCE: Duration = Duration::from_secs(10);
     let runtime = build(options.workers, options.stack_size).expect("a runtime for the test");
+    // This thread waits below, and libtest's main thread for this one, if it is another.
+    runtime.close_to_outsiders(if is_main_thread() { 1 } else { 2 });
     let code = runtime.run(|| body().report());
     if let Err(left) = runtime.shutdown(PATIENCE) {
         panic!("{name} left coroutines behind: {left}");
     }
     code
+}
+
+fn is_main_thread() -> bool {
+    // SAFETY: both only give a number.
+    unsafe { libc::gettid() == libc::getpid() }
 }

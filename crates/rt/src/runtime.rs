@@ -67,6 +67,11 @@ impl Runtime {
         self.inner.run(Location::caller(), f)
     }
 
+    /// Says that of all threads outside only `outer_threads` know this runtime, and wait for it.
+    pub(crate) fn close_to_outsiders(&self, outer_threads: usize) {
+        self.inner.close_to_outsiders(outer_threads);
+    }
+
     /// Spawns a coroutine on this runtime, from anywhere.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>

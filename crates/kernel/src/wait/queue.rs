@@ -276,6 +276,26 @@ impl<'q> QueueGuard<'q> {
         }
     }
 
+    /// Moves the first waiter to the end of `target`; says whether there was one. It is woken,
+    /// handed something or cut off there as here.
+    ///
+    /// # Safety
+    ///
+    /// `target`'s queue outlives the waiter's wait, and what wakes in it can read the waiter's
+    /// token. The waiter is no future.
+    pub unsafe fn move_first_to(&mut self, target: &mut QueueGuard<'_>) -> bool {
+        let Some(head) = NonNull::new(self.head.cast_mut()) else {
+            return false;
+        };
+        // SAFETY: a linked node is alive, and ours under both locks.
+        unsafe {
+            let node = head.as_ref();
+            self.unlink(node);
+            target.link(node);
+        }
+        true
+    }
+
     /// Says whether somebody waits whose wait is undecided, other than the wait that `except`
     /// is the [`Place::id`](super::Place::id) of (0: of none).
     pub fn anyone_waiting(&self, except: usize) -> bool {

@@ -1,12 +1,15 @@
 //! Waiting for a condition on what a mutex guards.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use lock_api::RawMutex as _;
 use ropewalk_kernel::clock;
-use ropewalk_kernel::wait::{Limit, Outcome, Reason, WaitQueue};
+use ropewalk_kernel::wait::{Claimed, Limit, Outcome, QueueGuard, Reason, WaitQueue};
 
-use super::MutexGuard;
+use super::mutex::Waiting;
+use super::{MutexGuard, RawMutex};
+use crate::cancel::Cancelled;
 
 /// A condition variable for [`Mutex`](super::Mutex); mirrors parking_lot's.
 ///
@@ -127,34 +130,127 @@ impl Condvar {
         WaitTimeoutResult(false)
     }
 
+    /// As [`wait`](Self::wait), and a cancellation point. The lock is held again in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] if the caller was cancelled, before or while it waited.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_cancellable<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+    ) -> Result<(), Cancelled> {
+        match self.wait_limited(guard, Limit::cancellable(None)) {
+            Outcome::Cancelled => Err(Cancelled::current()),
+            _ => Ok(()),
+        }
+    }
+
     fn wait_inner<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T>,
         deadline: Option<u64>,
     ) -> WaitTimeoutResult {
+        WaitTimeoutResult(self.wait_limited(guard, Limit::until(deadline)) == Outcome::Expired)
+    }
+
+    fn wait_limited<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, limit: Limit) -> Outcome {
         // SAFETY: between the unlock and the lock below nobody uses the guard: it is
         // borrowed, and we don't.
         let raw = unsafe { MutexGuard::mutex(guard).raw() };
+        let frame = Frame {
+            waiting: Waiting::new(false),
+            lock: raw,
+            notified: Cell::new(false),
+        };
         let queue = self.queue.lock();
+        let token = (&raw const frame) as usize;
         let object = std::ptr::from_ref(self) as usize;
-        let outcome = queue.wait_after(0, Reason::Condition, object, Limit::until(deadline), || {
+        let outcome = queue.wait_after(token, Reason::Condition, object, limit, || {
             // SAFETY: held, as the guard shows. The queue was joined before: a notifier
             // that takes the lock after this finds us there.
             unsafe { raw.unlock() };
         });
-        raw.lock();
-        WaitTimeoutResult(outcome == Outcome::Expired)
+        if frame.waiting.was_handed() {
+            raw.adopted();
+        } else {
+            raw.lock();
+        }
+        // Moved to the lock's queue by a notification, and cut off there.
+        if frame.notified.get() {
+            Outcome::Woken
+        } else {
+            outcome
+        }
     }
 
     /// Wakes one waiter, the first; says whether there was one.
+    ///
+    /// If the lock is held, the waiter is woken by the unlocking.
     pub fn notify_one(&self) -> bool {
-        self.queue.wake_one()
+        if self.queue.is_empty() {
+            return false;
+        }
+        let mut guard = self.queue.lock();
+        let there = !guard.is_empty();
+        let claimed = self.notify_first(&mut guard);
+        drop(guard);
+        if let Some(claimed) = claimed {
+            claimed.wake();
+        }
+        there
     }
 
     /// Wakes all who wait at this moment; gives their number.
+    ///
+    /// They come to run one after another, as each gives up the lock.
     pub fn notify_all(&self) -> usize {
-        self.queue.wake_all()
+        let mut notified = 0;
+        loop {
+            if self.queue.is_empty() {
+                return notified;
+            }
+            let mut guard = self.queue.lock();
+            if guard.is_empty() {
+                return notified;
+            }
+            // The lock is held, as a rule: then all are moved in one go.
+            let mut claimed = None;
+            while claimed.is_none() && !guard.is_empty() {
+                claimed = self.notify_first(&mut guard);
+                notified += 1;
+            }
+            drop(guard);
+            if let Some(claimed) = claimed {
+                claimed.wake();
+            }
+        }
     }
+
+    /// Moves the first waiter to the queue of its lock, or gives it to be woken.
+    fn notify_first(&self, guard: &mut QueueGuard<'_>) -> Option<Claimed> {
+        let token = guard.first_token()?;
+        // SAFETY: the address of the frame of a waiter, which leaves it after it has left
+        // this queue, or the one it is moved to: both need our lock, or come later.
+        let frame = unsafe { &*(token as *const Frame) };
+        frame.notified.set(true);
+        // SAFETY: the waiter borrows the lock, takes it next, and a frame begins with a
+        // `Waiting`.
+        unsafe { (*frame.lock).adopt_first(guard) }
+    }
+}
+
+/// On the frame of a waiter; its address is the waiter's token.
+#[repr(C)]
+struct Frame {
+    /// First, as the lock's queue expects it.
+    waiting: Waiting,
+    lock: *const RawMutex,
+    /// Whether a notification has come by. Changes under the lock of the condition's queue.
+    notified: Cell<bool>,
 }
 
 impl std::fmt::Debug for Condvar {

@@ -24,7 +24,7 @@ pub use barrier::{Barrier, BarrierWait, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::{Event, EventWait};
 pub use lazy_lock::LazyLock;
-pub use mutex::RawMutex;
+pub use mutex::{MutexExt, MutexLock, RawMutex};
 pub use once::{Once, OnceWait};
 pub use once_lock::OnceLock;
 pub use reentrant::{

@@ -1,0 +1,262 @@
+//! Circles of locks are reported as they close, with every stack; a program that can never go
+//! on ends with a report.
+//!
+//! The hook for reports is the process's: tests of circles take turns.
+
+#[path = "../it/stage.rs"]
+#[allow(dead_code)]
+mod stage;
+
+use std::process::Command;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdGuard, PoisonError};
+use std::time::Duration;
+
+use ropewalk_rt::deadlock::{self, Deadlock};
+use ropewalk_rt::sync::{Barrier, Mutex, MutexExt, ReentrantMutex};
+use ropewalk_rt::{Runtime, channel, coroutine, thread};
+
+use stage::{until, with_runtimes};
+
+/// The reports of this test alone.
+struct Reports {
+    found: Arc<StdMutex<Vec<Deadlock>>>,
+    _turn: StdGuard<'static, ()>,
+}
+
+impl Reports {
+    fn collect() -> Reports {
+        static TURN: StdMutex<()> = StdMutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let found: Arc<StdMutex<Vec<Deadlock>>> = Arc::default();
+        let sink = Arc::clone(&found);
+        deadlock::track(true);
+        deadlock::set_hook(move |deadlock| sink.lock().unwrap().push(deadlock.clone()));
+        Reports { found, _turn: turn }
+    }
+
+    fn one(&self) -> Deadlock {
+        until(|| !self.found.lock().unwrap().is_empty());
+        self.found.lock().unwrap().remove(0)
+    }
+
+    fn none(&self) {
+        assert!(self.found.lock().unwrap().is_empty());
+    }
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        deadlock::take_hook();
+    }
+}
+
+/// Stops a runtime with coroutines that can never end.
+fn give_up(runtime: Runtime, stuck: usize) {
+    let left = runtime.shutdown(Duration::ZERO).unwrap_err();
+    assert_eq!(left.left.len(), stuck, "{left}");
+}
+
+#[inline(never)]
+fn takes_the_second_lock(lock: &Mutex<()>) {
+    drop(lock.lock());
+}
+
+#[test]
+fn two_locks_in_two_orders() {
+    let reports = Reports::collect();
+    for driver in stage::drivers() {
+        for workers in stage::worker_counts() {
+            let runtime = stage::runtime(driver, workers);
+            let locks = Arc::new([const { Mutex::new(()) }; 2]);
+            let both = Arc::new(Barrier::new(2));
+            for first in [0, 1] {
+                let (locks, both) = (Arc::clone(&locks), Arc::clone(&both));
+                runtime.run(move || {
+                    let body = move || {
+                        let _held = locks[first].lock();
+                        both.wait();
+                        takes_the_second_lock(&locks[1 - first]);
+                    };
+                    let builder = coroutine::Builder::new().name(format!("philosopher {first}"));
+                    drop(builder.spawn(body).unwrap());
+                });
+            }
+            let deadlock = reports.one();
+            assert_eq!(deadlock.members().len(), 2);
+            let text = deadlock.to_string();
+            for name in ["philosopher 0", "philosopher 1"] {
+                assert!(text.contains(name), "{text}");
+            }
+            for member in deadlock.members() {
+                let stack = member.stack().expect("each stack is there");
+                assert!(stack.contains("takes_the_second_lock"), "{stack}");
+            }
+            give_up(runtime, 2);
+        }
+    }
+}
+
+#[test]
+fn a_lock_taken_twice() {
+    let reports = Reports::collect();
+    with_runtimes_that_stick(1, |runtime| {
+        runtime.run(|| {
+            coroutine::spawn(|| {
+                let lock = Mutex::new(());
+                let _held = lock.lock();
+                takes_the_second_lock(&lock);
+            });
+        });
+        let deadlock = reports.one();
+        assert_eq!(deadlock.members().len(), 1);
+        let stack = deadlock.members()[0].stack().unwrap();
+        assert!(stack.contains("takes_the_second_lock"), "{stack}");
+        assert!(deadlock.to_string().contains("holds itself"));
+    });
+}
+
+fn with_runtimes_that_stick(stuck: usize, body: impl Fn(&Runtime)) {
+    for driver in stage::drivers() {
+        for workers in stage::worker_counts() {
+            let runtime = stage::runtime(driver, workers);
+            body(&runtime);
+            give_up(runtime, stuck);
+        }
+    }
+}
+
+#[test]
+fn threads_and_coroutines_in_one_circle() {
+    let reports = Reports::collect();
+    let runtime = stage::any_runtime(1);
+    let locks: Arc<[Mutex<()>; 3]> = Arc::new([const { Mutex::new(()) }; 3]);
+    let all = Arc::new(Barrier::new(3));
+    for first in 0..3 {
+        let (locks, all) = (Arc::clone(&locks), Arc::clone(&all));
+        let body = move || {
+            let _held = locks[first].lock();
+            all.wait();
+            takes_the_second_lock(&locks[(first + 1) % 3]);
+        };
+        if first == 0 {
+            // It waits for ever; the process's end takes it along.
+            thread::Builder::new().daemon(true).spawn(body).unwrap();
+        } else {
+            drop(runtime.spawn(body));
+        }
+    }
+    let deadlock = reports.one();
+    assert_eq!(deadlock.members().len(), 3);
+    for member in deadlock.members() {
+        let stack = member.stack().expect("each stack is there");
+        assert!(stack.contains("takes_the_second_lock"), "{stack}");
+    }
+    give_up(runtime, 2);
+}
+
+#[test]
+fn what_is_no_deadlock_is_not_reported() {
+    let reports = Reports::collect();
+    with_runtimes(|runtime| {
+        runtime.run(|| {
+            // One order, much contention.
+            let locks = [const { Mutex::new(0) }; 2];
+            coroutine::scope(|s| {
+                for _ in 0..8 {
+                    s.spawn(|| {
+                        for _ in 0..200 {
+                            let mut first = locks[0].lock();
+                            coroutine::yield_now();
+                            *locks[1].lock() += 1;
+                            *first += 1;
+                        }
+                    });
+                }
+            });
+            assert_eq!(*locks[0].lock(), 1600);
+            // Re-entry.
+            let again = ReentrantMutex::new(());
+            let _once = again.lock();
+            let _twice = again.lock();
+            // A circle that a deadline, or a cancellation, opens again.
+            let lock = Mutex::new(());
+            let _held = lock.lock();
+            assert!(lock.try_lock_for(Duration::from_millis(1)).is_none());
+            let refused = ropewalk_rt::cancel::timeout(Duration::from_millis(1), || {
+                lock.lock_cancellable().is_err()
+            });
+            assert!(refused.unwrap_err().into_inner());
+        });
+    });
+    reports.none();
+}
+
+#[test]
+fn a_program_that_can_never_go_on_is_ended() {
+    const CHILD: &str = "ROPEWALK_TEST_STALL";
+    if std::env::var_os(CHILD).is_some() {
+        ropewalk_rt::__private::test(
+            ropewalk_rt::__private::TestOptions::default(),
+            "the child",
+            || {
+                let (_kept, receiver) = channel::bounded::<u32>(1);
+                let named = coroutine::Builder::new().name("receives in vain");
+                let waiter = named.spawn(move || receiver.recv()).unwrap();
+                let _ = waiter.join();
+            },
+        );
+        unreachable!("it never goes on");
+    }
+    for driver in stage::drivers() {
+        for workers in ["1", "2"] {
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "a_program_that_can_never_go_on_is_ended",
+                    "--nocapture",
+                ])
+                .env(CHILD, "1")
+                .env("ROPEWALK_DRIVER", driver.as_str())
+                .env("ROPEWALK_WORKERS", workers)
+                .output()
+                .unwrap();
+            let report = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(101), "{report}");
+            assert!(report.contains("all 2 coroutines asleep"), "{report}");
+            assert!(report.contains("receives in vain"), "{report}");
+            assert!(report.contains("receiving"), "{report}");
+            assert!(
+                report.contains("a_program_that_can_never_go_on"),
+                "{report}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_program_that_others_can_wake_is_left_alone() {
+    const CHILD: &str = "ROPEWALK_TEST_NO_STALL";
+    if std::env::var_os(CHILD).is_some() {
+        ropewalk_rt::__private::test(
+            ropewalk_rt::__private::TestOptions::default(),
+            "the child",
+            || {
+                let (sender, receiver) = channel::bounded::<u32>(1);
+                let helper = std::thread::spawn(move || {
+                    // Longer than it takes to be taken for dead, were it alone.
+                    std::thread::sleep(Duration::from_millis(1600));
+                    sender.send(7).unwrap();
+                });
+                assert_eq!(receiver.recv(), Ok(7));
+                helper.join().unwrap();
+            },
+        );
+        return;
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_program_that_others_can_wake_is_left_alone"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
