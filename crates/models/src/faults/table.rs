@@ -1,0 +1,96 @@
+//! The faults: what is put in the place of what.
+
+/// A way to break a protocol.
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
+    /// The source, below `crates/`.
+    pub(crate) file: &'static str,
+    /// Where to look: behind this text; empty: it is the only place.
+    pub(crate) after: &'static str,
+    /// What stands there; white space doesn't matter. A statement, with its end, or an expression.
+    pub(crate) real: &'static str,
+    pub(crate) broken: &'static str,
+}
+
+pub(crate) const FAULTS: &[Fault] = &[
+    // The claim word.
+    Fault {
+        name: "a claim does not ask whether the wait is decided",
+        file: "kernel/src/wait/queue.rs",
+        after: "",
+        real: "!wait.contested",
+        broken: "true",
+    },
+    Fault {
+        name: "a deadline does not ask whether the wait is decided",
+        file: "kernel/src/wait/waiting.rs",
+        after: "",
+        real: "wait.decide(EXPIRED).is_ok()",
+        broken: "{ wait.claim.store(EXPIRED, Ordering::Release); true }",
+    },
+    Fault {
+        name: "a thread leaves its wait before it has the token",
+        file: "kernel/src/wait/waiting.rs",
+        after: "",
+        real: "parker.take();",
+        broken: "",
+    },
+    // The queue.
+    Fault {
+        name: "the queue's lock is given back without release",
+        file: "kernel/src/wait/queue.rs",
+        after: "",
+        real: "self.queue .state .store(self.head as usize, Ordering::Release);",
+        broken: "self.queue.state.store(self.head as usize, Ordering::Relaxed);",
+    },
+    Fault {
+        name: "the look for waiters is only an acquire",
+        file: "kernel/src/wait/queue.rs",
+        after: "",
+        real: "self.state.load(Ordering::SeqCst) == 0",
+        broken: "self.state.load(Ordering::Acquire) == 0",
+    },
+    Fault {
+        name: "the queue's lock is only an acquire",
+        file: "kernel/src/wait/queue.rs",
+        after: "",
+        real: "self.state .compare_exchange_weak( unlocked, unlocked | LOCKED, Ordering::SeqCst, Ordering::Relaxed, )",
+        broken: "self.state.compare_exchange_weak(unlocked, unlocked | LOCKED, Ordering::Acquire, Ordering::Relaxed)",
+    },
+    Fault {
+        name: "waking all wakes the first",
+        file: "kernel/src/wait/queue.rs",
+        after: "",
+        real: "guard.len()",
+        broken: "0",
+    },
+    // Several queues, and cancellation.
+    Fault {
+        name: "a ready object ends a wait that was claimed",
+        file: "kernel/src/wait/any.rs",
+        after: "",
+        real: "wait.decide(EXPIRED).is_ok()",
+        broken: "{ let _ = wait.decide(EXPIRED); true }",
+    },
+    Fault {
+        name: "a thread does not look at the flag after naming its wait",
+        file: "kernel/src/cancel.rs",
+        after: "fn while_named",
+        real: "f(cancelled)",
+        broken: "f(false)",
+    },
+    Fault {
+        name: "a cancellation does not ask whether the wait is decided",
+        file: "kernel/src/wait/queue.rs",
+        after: "fn cancel_thread",
+        real: "self.decide(CANCELLED).is_ok()",
+        broken: "{ self.claim.store(CANCELLED, Ordering::Release); true }",
+    },
+    Fault {
+        name: "a coroutine does not name its wait",
+        file: "kernel/src/wait/waiting.rs",
+        after: "",
+        real: "record.wait.set(Named::queue(wait));",
+        broken: "",
+    },
+];

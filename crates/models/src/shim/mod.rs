@@ -1,0 +1,13 @@
+//! What the sources under test stand on, made small enough for loom.
+
+pub(crate) mod atomic;
+pub(crate) mod backoff;
+pub(crate) mod cell;
+pub(crate) mod clock;
+pub(crate) mod context;
+pub(crate) mod futex;
+pub(crate) mod lock_api;
+pub(crate) mod locks;
+pub(crate) mod record;
+pub(crate) mod sync;
+pub(crate) mod worker;
