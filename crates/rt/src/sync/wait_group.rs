@@ -132,7 +132,7 @@ impl WaitGroup {
                 return Ok(());
             }
             let object = Arc::as_ptr(&inner) as usize;
-            let outcome = guard.wait(0, Reason::Condition, object, limit);
+            let outcome = guard.wait(0, Reason::Barrier, object, limit);
             if outcome == Outcome::Woken {
                 continue;
             }

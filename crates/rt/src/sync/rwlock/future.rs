@@ -17,7 +17,7 @@ use super::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockRead<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    wait: AsyncWait,
+    waiting: Option<AsyncWait>,
 }
 
 /// Locks an [`RwLock`] for writing; see [`RwLockExt`](super::RwLockExt::write_async).
@@ -27,7 +27,7 @@ pub struct RwLockRead<'a, T: ?Sized> {
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockWrite<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    wait: AsyncWait,
+    waiting: Option<AsyncWait>,
 }
 
 fn raw<T: ?Sized>(lock: &RwLock<T>) -> &RawRwLock {
@@ -39,7 +39,7 @@ impl<'a, T: ?Sized> RwLockRead<'a, T> {
     pub(super) fn new(lock: &'a RwLock<T>) -> RwLockRead<'a, T> {
         RwLockRead {
             lock,
-            wait: AsyncWait::new(),
+            waiting: None,
         }
     }
 }
@@ -48,7 +48,7 @@ impl<'a, T: ?Sized> RwLockWrite<'a, T> {
     pub(super) fn new(lock: &'a RwLock<T>) -> RwLockWrite<'a, T> {
         RwLockWrite {
             lock,
-            wait: AsyncWait::new(),
+            waiting: None,
         }
     }
 }
@@ -60,7 +60,7 @@ impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
         let this = self.get_mut();
         let lock = this.lock;
         raw(lock)
-            .poll_take(Kind::Read, &mut this.wait, context)
+            .poll_take(Kind::Read, &mut this.waiting, context)
             // SAFETY: taken for this guard.
             .map(|()| unsafe { lock.make_read_guard_unchecked() })
     }
@@ -73,7 +73,7 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
         let this = self.get_mut();
         let lock = this.lock;
         raw(lock)
-            .poll_take(Kind::Write, &mut this.wait, context)
+            .poll_take(Kind::Write, &mut this.waiting, context)
             // SAFETY: taken for this guard.
             .map(|()| unsafe { lock.make_write_guard_unchecked() })
     }
@@ -81,13 +81,13 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
 
 impl<T: ?Sized> Drop for RwLockRead<'_, T> {
     fn drop(&mut self) {
-        raw(self.lock).leave(&mut self.wait);
+        raw(self.lock).give_up(&mut self.waiting);
     }
 }
 
 impl<T: ?Sized> Drop for RwLockWrite<'_, T> {
     fn drop(&mut self) {
-        raw(self.lock).leave(&mut self.wait);
+        raw(self.lock).give_up(&mut self.waiting);
     }
 }
 

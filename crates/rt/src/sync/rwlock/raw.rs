@@ -203,35 +203,39 @@ impl RawRwLock {
         }
     }
 
-    /// Takes the lock for a future, or has it wait.
+    /// Takes the lock for a future, or has it wait. `waiting` is its place in the queue, once
+    /// it has waited.
     pub(super) fn poll_take(
         &self,
         kind: Kind,
-        wait: &mut AsyncWait,
+        waiting: &mut Option<AsyncWait>,
         context: &mut Context<'_>,
     ) -> Poll<()> {
         if self.try_take(kind) {
-            self.leave(wait);
+            self.give_up(waiting);
             return Poll::Ready(());
         }
+        let wait = waiting.get_or_insert_with(AsyncWait::new);
         wait.prepare(context);
         let guard = self.queue.lock();
         if self.take_or_announce(kind) {
             drop(guard);
-            self.leave(wait);
+            self.give_up(waiting);
             return Poll::Ready(());
         }
-        // SAFETY: it leaves this queue in `leave`, which who holds the waiter calls when it is
-        // ready or dropped, while the lock is there.
+        // SAFETY: it leaves this queue in `give_up`, which is called when it is ready and, by
+        // the future that holds it, when that is dropped, while the lock is there.
         unsafe { wait.join(guard) };
         Poll::Pending
     }
 
-    /// Takes a future out of the queue, which may have stood in the way of others, or been
-    /// woken in place of others.
-    pub(super) fn leave(&self, wait: &mut AsyncWait) {
-        wait.leave(&self.queue);
-        self.serve_if_any(self.state.load(Ordering::Relaxed));
+    /// Ends a future's wait. It may have stood in the way of others, or been woken in place of
+    /// others; or it reads now, and so may those behind it.
+    pub(super) fn give_up(&self, waiting: &mut Option<AsyncWait>) {
+        if let Some(mut wait) = waiting.take() {
+            wait.leave(&self.queue);
+            self.serve_if_any(self.state.load(Ordering::Relaxed));
+        }
     }
 
     #[inline]

@@ -16,8 +16,7 @@ use super::permit::{OwnedSemaphorePermit, Owner, SemaphorePermit, Source};
 pub struct Acquire<'a> {
     source: Source<'a>,
     wants: usize,
-    wait: AsyncWait,
-    joined: bool,
+    waiting: Option<AsyncWait>,
 }
 
 impl<'a> Acquire<'a> {
@@ -25,8 +24,7 @@ impl<'a> Acquire<'a> {
         Acquire {
             source,
             wants,
-            wait: AsyncWait::new(),
-            joined: false,
+            waiting: None,
         }
     }
 }
@@ -38,14 +36,14 @@ impl<'a> Future for Acquire<'a> {
         let this = self.get_mut();
         let permits = &this.source.semaphore().permits;
         permits
-            .poll_take(this.wants, &mut this.wait, &mut this.joined, context)
+            .poll_take(this.wants, &mut this.waiting, context)
             .map(|()| SemaphorePermit::new(this.source, this.wants))
     }
 }
 
 impl Drop for Acquire<'_> {
     fn drop(&mut self) {
-        self.source.semaphore().permits.leave(&mut self.wait);
+        self.source.semaphore().permits.give_up(&mut self.waiting);
     }
 }
 
@@ -65,8 +63,7 @@ impl fmt::Debug for Acquire<'_> {
 pub struct AcquireOwned {
     owner: Owner,
     wants: usize,
-    wait: AsyncWait,
-    joined: bool,
+    waiting: Option<AsyncWait>,
 }
 
 impl AcquireOwned {
@@ -74,8 +71,7 @@ impl AcquireOwned {
         AcquireOwned {
             owner,
             wants,
-            wait: AsyncWait::new(),
-            joined: false,
+            waiting: None,
         }
     }
 }
@@ -88,7 +84,7 @@ impl Future for AcquireOwned {
         let source = this.owner.source();
         let permits = &source.semaphore().permits;
         permits
-            .poll_take(this.wants, &mut this.wait, &mut this.joined, context)
+            .poll_take(this.wants, &mut this.waiting, context)
             .map(|()| OwnedSemaphorePermit::new(this.owner.clone(), this.wants))
     }
 }
@@ -96,7 +92,7 @@ impl Future for AcquireOwned {
 impl Drop for AcquireOwned {
     fn drop(&mut self) {
         let source = self.owner.source();
-        source.semaphore().permits.leave(&mut self.wait);
+        source.semaphore().permits.give_up(&mut self.waiting);
     }
 }
 

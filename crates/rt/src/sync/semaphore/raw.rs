@@ -18,8 +18,8 @@
 //!
 //! A future is woken with nothing handed over, and the permits stay free for it: `serve`
 //! counts one for each, so as not to wake more of them than could be glad. What a future
-//! wants is not known; one that wants more than there is joins again, after it has let `serve`
-//! hand over to those who can be handed to. One that is dropped calls `serve`.
+//! wants is not known; one that wants more than there is joins again, and lets `serve` hand over
+//! to those who can be handed to. One that is dropped calls `serve`.
 //!
 //! # Orderings
 //!
@@ -53,8 +53,9 @@ struct Waiting {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Serve {
     All,
-    /// Stops before a future: what a future does that was woken for nothing, lest two such
-    /// wake one another for ever.
+    /// Stops before a future. For a future that has looked: if it took what it was woken for,
+    /// nothing is left for another; if it was woken for nothing, two such would wake one another
+    /// for ever.
     Handable,
 }
 
@@ -170,42 +171,48 @@ impl Permits {
         }
     }
 
-    /// Takes `n` for a future, or has it wait; `joined` says whether it has waited before.
+    /// Takes `n` for a future, or has it wait. `waiting` is its place in the queue, once it has
+    /// waited.
     pub(super) fn poll_take(
         &self,
         n: usize,
-        wait: &mut AsyncWait,
-        joined: &mut bool,
+        waiting: &mut Option<AsyncWait>,
         context: &mut Context<'_>,
     ) -> Poll<()> {
+        let again = waiting.is_some();
         if self.try_take(n) {
-            self.leave(wait);
+            self.leave(waiting, Serve::Handable);
             return Poll::Ready(());
         }
+        let wait = waiting.get_or_insert_with(AsyncWait::new);
         wait.prepare(context);
         let guard = self.queue.lock();
         // One that has stood in the queue competes when it is polled.
-        if self.take_or_announce(n, *joined || guard.is_empty()) {
+        if self.take_or_announce(n, again || guard.is_empty()) {
             drop(guard);
-            self.leave(wait);
+            self.leave(waiting, Serve::Handable);
             return Poll::Ready(());
         }
-        // SAFETY: it leaves this queue in `leave`, which who holds the waiter calls when it is
-        // ready or dropped, while the semaphore is there.
+        // SAFETY: it leaves this queue in `leave`, which is called when it is ready and, by
+        // the future that holds it, when that is dropped, while the semaphore is there.
         unsafe { wait.join(guard) };
-        if std::mem::replace(joined, true) {
+        if again {
             // Perhaps it was woken, and has now gone behind others.
             self.serve(self.queue.lock(), Serve::Handable);
         }
         Poll::Pending
     }
 
-    /// Takes a future out of the queue, which may have stood in the way of others or been
-    /// woken in place of another.
-    pub(super) fn leave(&self, wait: &mut AsyncWait) {
-        wait.leave(&self.queue);
-        if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
-            self.serve(self.queue.lock(), Serve::All);
+    /// Gives a future's wait up. It may have stood in the way of others, or been woken in place
+    /// of another.
+    pub(super) fn give_up(&self, waiting: &mut Option<AsyncWait>) {
+        self.leave(waiting, Serve::All);
+    }
+
+    fn leave(&self, waiting: &mut Option<AsyncWait>, whom: Serve) {
+        if let Some(mut wait) = waiting.take() {
+            wait.leave(&self.queue);
+            self.serve(self.queue.lock(), whom);
         }
     }
 

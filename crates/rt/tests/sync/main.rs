@@ -1,0 +1,20 @@
+//! The behaviour of `sync`, but for `Mutex` and `Condvar`: from threads, coroutines and async
+//! tasks, on each stage of `stage`.
+
+mod barrier;
+mod event;
+mod once;
+mod reentrant;
+mod rwlock;
+mod rwlock_fairness;
+mod rwlock_upgrade;
+mod semaphore;
+mod semaphore_async;
+mod semaphore_misuse;
+#[path = "../it/stage.rs"]
+#[allow(dead_code)]
+mod stage;
+mod stress;
+mod traits;
+mod wait_group;
+mod who;
