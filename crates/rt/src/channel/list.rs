@@ -5,7 +5,7 @@
 //! empties the list next. All `SeqCst`: so a message pushed while the last receiver goes is
 //! dropped by one of the two.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
 
 use crossbeam_queue::SegQueue;
 
@@ -35,8 +35,13 @@ impl<T> Buffer for List<T> {
             return Err((Refusal::Closed, message));
         }
         self.messages.push(message);
-        // Between the push and the looks at the flag and at the waiters.
-        fence(Ordering::SeqCst);
+        // Between the push and the looks at the flag and at the waiters. On x86 the push's own
+        // compare-and-swap is a full barrier.
+        if cfg!(target_arch = "x86_64") {
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
         if self.is_closed() {
             while self.messages.pop().is_some() {}
         }
