@@ -33,10 +33,7 @@ const WHOLE: &[(&str, &str)] = &[("", "")];
 /// For all files.
 const EVERYWHERE: &[(&str, &str)] = &[
     ("std::sync::atomic::", "crate::shim::atomic::"),
-    (
-        "std::sync::{Arc, Mutex, MutexGuard, PoisonError}",
-        "crate::shim::sync::{Arc, Mutex, MutexGuard, PoisonError}",
-    ),
+    ("use std::sync::{", "use crate::shim::sync::{"),
     ("use std::cell::", "use crate::shim::cell::"),
     ("use std::hint;", "use loom::hint;"),
     ("std::thread::yield_now", "loom::thread::yield_now"),
@@ -53,6 +50,7 @@ const RT: &[(&str, &str)] = &[
     ("crate::rt::shim::", "crate::shim::"),
     ("crate::rt::faults::", "crate::faults::"),
     ("ropewalk_kernel::", "crate::"),
+    ("pub(super) ", "pub(crate) "),
     ("lock_api::", "crate::shim::lock_api::"),
     (
         "use crossbeam_utils::{Backoff, CachePadded};",

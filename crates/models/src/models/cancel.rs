@@ -45,11 +45,11 @@ fn one_is_cancelled(who: Who, deadline: Option<u64>, waker: bool) {
             woke
         })
     });
+    clock::pass();
     match who {
         Who::Coroutine => cancel_coroutine(&record),
         Who::Thread => cancel_thread(&slot),
     }
-    clock::pass();
     let woke = waker.is_some_and(|waker| waker.join().unwrap());
     match waiter.join().unwrap() {
         Outcome::Woken => assert!(woke, "woken by nobody"),

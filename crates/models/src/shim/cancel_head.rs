@@ -11,6 +11,16 @@ thread_local! {
     static SLOT: std::cell::RefCell<Option<Arc<Slot>>> = std::cell::RefCell::new(None);
 }
 
+/// The error of a wait that was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl Cancelled {
+    pub(crate) fn current() -> Cancelled {
+        Cancelled
+    }
+}
+
 pub(crate) fn is_cancelled(record: &Record) -> bool {
     record.cancelled.load(Ordering::SeqCst)
 }
