@@ -1,6 +1,7 @@
 //! Starting a task and taking its outcome: the typed face of a `Record`.
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
@@ -655,10 +656,22 @@ impl<T> Handle<T> {
         }
     }
 
-    fn into_outcome(mut self) -> Result<T, JoinError> {
+    #[inline]
+    fn into_outcome(self) -> Result<T, JoinError> {
         debug_assert!(self.is_finished());
-        // SAFETY: finished, so the outcome is in place, and it is the handle's.
-        unsafe { self.consume() }
+        assert!(!self.taken, "a join handle was used for its value twice");
+        // Not by way of `drop`, which has more to ask.
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: our reference keeps it, until it is released below.
+        let record = unsafe { this.record.as_ref() };
+        this.asynchronous.leave(&record.done);
+        // SAFETY: neither used nor dropped again.
+        unsafe { ptr::drop_in_place(&raw mut this.asynchronous) };
+        // SAFETY: the task has ended, its handle was here, and takes the outcome once.
+        let outcome = unsafe { take::<Result<T, JoinError>>(record) };
+        // SAFETY: the handle's reference.
+        unsafe { release(this.record) };
+        outcome
     }
 
     /// Polls for the outcome; ready once only.

@@ -11,7 +11,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use super::context::{Context, check_may_wait};
-use super::queue::{DECISION, EXPIRED, INDEX_SHIFT, Kind, Node, QueueGuard, WAITING, WOKEN, Wait};
+use super::queue::{
+    DECISION, EXPIRED, INDEX_SHIFT, Kind, Node, QueueGuard, Rivals, WAITING, WOKEN, Wait,
+};
 use super::thread::ThreadParker;
 use super::waiting::{Bound, block_until_decided, bound_of_thread, park_until_decided};
 use super::{AbortOnUnwind, Limit, Outcome, Reason};
@@ -95,7 +97,7 @@ pub fn wait_any<'q>(
                 worker.yield_now(record);
                 return Selected::Cancelled;
             };
-            let wait = Wait::new(Kind::Coroutine(NonNull::from(record)), true);
+            let wait = Wait::new(Kind::Coroutine(NonNull::from(record)), Rivals::All);
             let ended = stand_in_all(&wait, nodes, join, &mut || {
                 // SAFETY: `stand_in_all` aborts on unwinding.
                 unsafe { park_until_decided(worker, record, &wait, &bound, (reason, object)) }
@@ -108,7 +110,7 @@ pub fn wait_any<'q>(
                 return Selected::Cancelled;
             };
             ThreadParker::with(|parker| {
-                let wait = Wait::new(Kind::Thread(NonNull::from(parker)), true);
+                let wait = Wait::new(Kind::Thread(NonNull::from(parker)), Rivals::All);
                 let ended = stand_in_all(&wait, nodes, join, &mut || {
                     block_until_decided(parker, &wait, &bound, slot.as_deref())
                 });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::queue::{Kind, Node, QueueGuard, WAITING, Wait, WaitQueue};
+use super::queue::{Kind, Node, QueueGuard, Rivals, WAITING, Wait, WaitQueue};
 use super::{Limit, Reason};
 
 /// A waiter that is a [`Waker`]: stands in one queue at a time.
@@ -49,7 +49,7 @@ impl AsyncWait {
             // SAFETY: `newest` is not part of what others may refer to.
             Some(parts) => unsafe { parts.as_mut().get_unchecked_mut().newest = waker },
             None => {
-                let wait = Wait::new(Kind::Waker(None.into()), false);
+                let wait = Wait::new(Kind::Waker(None.into()), Rivals::None);
                 self.parts = Some(Box::pin(Parts {
                     wait,
                     node: None,

@@ -17,8 +17,9 @@
 //!
 //! Whoever moves the word away from WAITING decides the wait, and only that one may
 //! make the waiter run again. (A wait in one queue that has no deadline and can't be
-//! cancelled has only one who may move the word: whoever holds the queue's lock. A plain
-//! store does then.) **One claim, one unpark**: a coroutine that has linked a
+//! cancelled has only one who may move the word: whoever holds the queue's lock. So has that
+//! of a coroutine whose waker is on its home worker, where deadlines and cancellations are
+//! decided too. A plain store does then.) **One claim, one unpark**: a coroutine that has linked a
 //! node always parks, and is made runnable exactly once, by the claimer. Because a
 //! started coroutine only ever runs on its home worker, and is resumed by that worker's
 //! loop alone, an unpark that comes before the park simply waits in the worker's queue

@@ -337,8 +337,12 @@ impl<'q> QueueGuard<'q> {
             // SAFETY: a wait outlives its linked nodes, and this one was linked until
             // now, under a lock its owner needs before it may go.
             let wait = unsafe { node.wait.as_ref() };
-            if !wait.contested {
-                wait.claim.store(WOKEN, Ordering::Release);
+            if wait.is_mine_to_decide() {
+                if wait.claim.load(Ordering::Relaxed) != WAITING {
+                    continue;
+                }
+                wait.claim
+                    .store(WOKEN | node.index << INDEX_SHIFT, Ordering::Release);
             } else if wait.decide(WOKEN | node.index << INDEX_SHIFT).is_err() {
                 // Its deadline, its cancellation or a waker in another of its queues was
                 // faster: it will find itself unlinked.
@@ -416,9 +420,19 @@ impl Node {
 /// One wait, by one waiter, in however many queues.
 pub(crate) struct Wait {
     pub(super) claim: AtomicU32,
-    /// Whether anybody but the holder of its one queue's lock may decide it.
-    contested: bool,
+    rivals: Rivals,
     pub(super) kind: Kind,
+}
+
+/// Who may decide a wait besides the holder of the lock of the queue it stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rivals {
+    /// Nobody: it stands in one queue, and has neither deadline nor cancellation.
+    None,
+    /// A coroutine's home worker, on its thread: for a deadline or a cancellation.
+    Home,
+    /// Anybody.
+    All,
 }
 
 pub(super) enum Kind {
@@ -429,11 +443,22 @@ pub(super) enum Kind {
 }
 
 impl Wait {
-    pub(super) fn new(kind: Kind, contested: bool) -> Wait {
+    pub(super) fn new(kind: Kind, rivals: Rivals) -> Wait {
         Wait {
             claim: AtomicU32::new(WAITING),
-            contested,
+            rivals,
             kind,
+        }
+    }
+
+    /// Says whether nobody else can decide the wait while the caller, who holds the lock of
+    /// a queue it stands in, does: then the claim needs no read-modify-write.
+    #[inline]
+    fn is_mine_to_decide(&self) -> bool {
+        match (&self.rivals, &self.kind) {
+            (Rivals::None, _) => true,
+            (Rivals::Home, Kind::Coroutine(record)) => Worker::is_home_of(*record),
+            _ => false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::context::{Context, check_may_wait, may_wait};
-use super::queue::{CANCELLED, DECISION, EXPIRED, Kind, Node, QueueGuard, WOKEN, Wait};
+use super::queue::{CANCELLED, DECISION, EXPIRED, Kind, Node, QueueGuard, Rivals, WOKEN, Wait};
 use super::thread::ThreadParker;
 use super::{AbortOnUnwind, Limit, Outcome, Reason};
 use crate::cancel::{self, Slot, Standing};
@@ -45,8 +45,13 @@ impl Bound {
         Bound::with(limit, cancel::standing_of(record))
     }
 
-    pub(super) fn contested(&self) -> bool {
-        self.deadline.is_some() || self.cancellable
+    /// Who else may decide a wait in one queue with this limit.
+    fn rivals(&self, others: Rivals) -> Rivals {
+        if self.deadline.is_some() || self.cancellable {
+            others
+        } else {
+            Rivals::None
+        }
     }
 
     /// How a wait ended that no waker decided.
@@ -183,7 +188,10 @@ impl QueueGuard<'_> {
             worker.yield_now(record);
             return Outcome::Cancelled;
         };
-        let wait = Wait::new(Kind::Coroutine(NonNull::from(record)), bound.contested());
+        let wait = Wait::new(
+            Kind::Coroutine(NonNull::from(record)),
+            bound.rivals(Rivals::Home),
+        );
         let node = Node::new(&wait, 0, token);
         let guard = AbortOnUnwind;
         // SAFETY: both live in this frame, which is not left before the node is
@@ -212,7 +220,10 @@ impl QueueGuard<'_> {
             return Outcome::Cancelled;
         };
         ThreadParker::with(|parker| {
-            let wait = Wait::new(Kind::Thread(NonNull::from(parker)), bound.contested());
+            let wait = Wait::new(
+                Kind::Thread(NonNull::from(parker)),
+                bound.rivals(Rivals::All),
+            );
             let node = Node::new(&wait, 0, token);
             let guard = AbortOnUnwind;
             // SAFETY: as for a coroutine: the frame is not left before the node is
@@ -258,7 +269,7 @@ pub fn sleep_until(deadline: u64) -> Outcome {
                 worker.yield_now(record);
                 return Outcome::Expired;
             }
-            let wait = Wait::new(Kind::Coroutine(NonNull::from(record)), true);
+            let wait = Wait::new(Kind::Coroutine(NonNull::from(record)), Rivals::Home);
             let guard = AbortOnUnwind;
             // SAFETY: the alarm and a cancellation decide it; the guard.
             let claim =

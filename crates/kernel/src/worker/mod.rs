@@ -651,6 +651,14 @@ impl Worker {
         }
     }
 
+    /// Says whether the calling thread is the home of a coroutine that waits.
+    #[inline]
+    pub(crate) fn is_home_of(task: NonNull<Record>) -> bool {
+        // SAFETY: a waiting task is alive.
+        let home = unsafe { task.as_ref() }.home.load(Ordering::Relaxed);
+        Worker::current().is_some_and(|worker| ptr::eq(worker.me.as_ptr(), home))
+    }
+
     /// Makes a coroutine of this worker runnable, from its driver.
     pub(crate) fn runnable(&self, task: NonNull<Record>) {
         self.run.push(task);
