@@ -6,6 +6,7 @@ mod event;
 mod once;
 mod reentrant;
 mod rwlock;
+mod rwlock_deadlock;
 mod rwlock_fairness;
 mod rwlock_upgrade;
 mod semaphore;

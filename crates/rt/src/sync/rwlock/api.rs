@@ -9,6 +9,13 @@ use ropewalk_kernel::wait::Limit;
 use super::super::{until, within};
 use super::raw::{Kind, READER, RawRwLock, UPGRADABLE, UPGRADING, WAITERS, WRITER, readers};
 
+/// Says whether somebody waits for the next reader to go.
+fn is_awaited(state: usize) -> bool {
+    let last = state & WAITERS != 0 && readers(state) == 1;
+    let last_but_upgrader = state & UPGRADING != 0 && readers(state) == 2;
+    last || last_but_upgrader
+}
+
 // SAFETY: WRITER is only set when there are no readers, readers only added while WRITER is
 // down; each by one compare-exchange, or by `serve` for one waiter; and only their holders
 // take them away.
@@ -19,23 +26,18 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     fn lock_shared(&self) {
-        self.take(Kind::Read, || Limit::NONE);
+        self.lock(Kind::Read);
     }
 
     #[inline]
     fn try_lock_shared(&self) -> bool {
-        self.try_take(Kind::Read)
+        self.try_lock(Kind::Read)
     }
 
     #[inline]
     unsafe fn unlock_shared(&self) {
         let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let last = state & WAITERS != 0 && readers(state) == 1;
-            let last_but_upgrader = state & UPGRADING != 0 && readers(state) == 2;
-            if last || last_but_upgrader {
-                return self.unlock_shared_slow();
-            }
+        while state & (WAITERS | UPGRADING) == 0 || !is_awaited(state) {
             match self.state.compare_exchange_weak(
                 state,
                 state - READER,
@@ -46,6 +48,7 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
                 Err(seen) => state = seen,
             }
         }
+        self.unlock_shared_slow();
     }
 
     #[inline]
@@ -53,19 +56,22 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
         if self
             .state
             .compare_exchange_weak(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
+            .is_ok()
         {
-            self.take(Kind::Write, || Limit::NONE);
+            self.owner.acquired();
+        } else {
+            self.lock(Kind::Write);
         }
     }
 
     #[inline]
     fn try_lock_exclusive(&self) -> bool {
-        self.try_take(Kind::Write)
+        self.try_lock(Kind::Write)
     }
 
     #[inline]
     unsafe fn unlock_exclusive(&self) {
+        self.owner.released();
         self.change(WRITER, 0);
     }
 
@@ -87,19 +93,19 @@ unsafe impl lock_api::RawRwLockTimed for RawRwLock {
     type Instant = Instant;
 
     fn try_lock_shared_for(&self, timeout: Duration) -> bool {
-        self.take(Kind::Read, || within(timeout))
+        self.lock_within(Kind::Read, || within(timeout))
     }
 
     fn try_lock_shared_until(&self, deadline: Instant) -> bool {
-        self.take(Kind::Read, || until(deadline))
+        self.lock_within(Kind::Read, || until(deadline))
     }
 
     fn try_lock_exclusive_for(&self, timeout: Duration) -> bool {
-        self.take(Kind::Write, || within(timeout))
+        self.lock_within(Kind::Write, || within(timeout))
     }
 
     fn try_lock_exclusive_until(&self, deadline: Instant) -> bool {
-        self.take(Kind::Write, || until(deadline))
+        self.lock_within(Kind::Write, || until(deadline))
     }
 }
 
@@ -107,23 +113,23 @@ unsafe impl lock_api::RawRwLockTimed for RawRwLock {
 unsafe impl lock_api::RawRwLockRecursive for RawRwLock {
     #[inline]
     fn lock_shared_recursive(&self) {
-        self.take(Kind::ReadAgain, || Limit::NONE);
+        self.lock(Kind::ReadAgain);
     }
 
     #[inline]
     fn try_lock_shared_recursive(&self) -> bool {
-        self.try_take(Kind::ReadAgain)
+        self.try_lock(Kind::ReadAgain)
     }
 }
 
 // SAFETY: as above.
 unsafe impl lock_api::RawRwLockRecursiveTimed for RawRwLock {
     fn try_lock_shared_recursive_for(&self, timeout: Duration) -> bool {
-        self.take(Kind::ReadAgain, || within(timeout))
+        self.lock_within(Kind::ReadAgain, || within(timeout))
     }
 
     fn try_lock_shared_recursive_until(&self, deadline: Instant) -> bool {
-        self.take(Kind::ReadAgain, || until(deadline))
+        self.lock_within(Kind::ReadAgain, || until(deadline))
     }
 }
 
@@ -131,6 +137,7 @@ unsafe impl lock_api::RawRwLockRecursiveTimed for RawRwLock {
 unsafe impl lock_api::RawRwLockDowngrade for RawRwLock {
     #[inline]
     unsafe fn downgrade(&self) {
+        self.owner.released();
         self.change(WRITER, READER);
     }
 }
@@ -140,12 +147,12 @@ unsafe impl lock_api::RawRwLockDowngrade for RawRwLock {
 unsafe impl lock_api::RawRwLockUpgrade for RawRwLock {
     #[inline]
     fn lock_upgradable(&self) {
-        self.take(Kind::Upgradable, || Limit::NONE);
+        self.lock(Kind::Upgradable);
     }
 
     #[inline]
     fn try_lock_upgradable(&self) -> bool {
-        self.try_take(Kind::Upgradable)
+        self.try_lock(Kind::Upgradable)
     }
 
     #[inline]
@@ -170,11 +177,11 @@ unsafe impl lock_api::RawRwLockUpgrade for RawRwLock {
 // SAFETY: as above, and taking time-outs into account the same way.
 unsafe impl lock_api::RawRwLockUpgradeTimed for RawRwLock {
     fn try_lock_upgradable_for(&self, timeout: Duration) -> bool {
-        self.take(Kind::Upgradable, || within(timeout))
+        self.lock_within(Kind::Upgradable, || within(timeout))
     }
 
     fn try_lock_upgradable_until(&self, deadline: Instant) -> bool {
-        self.take(Kind::Upgradable, || until(deadline))
+        self.lock_within(Kind::Upgradable, || until(deadline))
     }
 
     unsafe fn try_upgrade_for(&self, timeout: Duration) -> bool {
@@ -195,6 +202,7 @@ unsafe impl lock_api::RawRwLockUpgradeDowngrade for RawRwLock {
 
     #[inline]
     unsafe fn downgrade_to_upgradable(&self) {
+        self.owner.released();
         self.change(WRITER, READER | UPGRADABLE);
     }
 }

@@ -42,6 +42,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use ropewalk_kernel::locks::{self, Owner};
 use ropewalk_kernel::wait::{
     AsyncWait, Limit, Outcome, QueueGuard, Reason, WaitQueue, check_may_wait,
 };
@@ -60,6 +61,8 @@ pub struct RawRwLock {
     pub(super) state: AtomicUsize,
     queue: WaitQueue,
     upgrader: WaitQueue,
+    /// The writer.
+    pub(super) owner: Owner,
 }
 
 /// In which way the lock is wanted.
@@ -91,7 +94,7 @@ impl Kind {
             Kind::Read | Kind::Upgradable => state & WAITERS == 0 || readers(state) == 0,
             Kind::ReadAgain | Kind::Write => true,
         };
-        in_turn && self.fits(state)
+        self.fits(state) && in_turn
     }
 
     /// What holding it this way adds to the state.
@@ -124,6 +127,7 @@ impl RawRwLock {
             state: AtomicUsize::new(0),
             queue: WaitQueue::new(),
             upgrader: WaitQueue::new(),
+            owner: Owner::none(),
         }
     }
 
@@ -146,8 +150,22 @@ impl RawRwLock {
     }
 
     #[inline]
-    pub(super) fn try_take(&self, kind: Kind) -> bool {
+    fn try_take(&self, kind: Kind) -> bool {
         self.take_if(kind, |state| kind.may_enter(state))
+    }
+
+    #[inline]
+    pub(super) fn try_lock(&self, kind: Kind) -> bool {
+        self.try_take(kind) && self.note(kind)
+    }
+
+    /// Notes that the caller has taken the lock.
+    #[inline]
+    fn note(&self, kind: Kind) -> bool {
+        if kind == Kind::Write {
+            self.owner.acquired();
+        }
+        true
     }
 
     /// Takes the lock, or sets WAITERS; under the queue's lock.
@@ -173,11 +191,25 @@ impl RawRwLock {
     }
 
     #[inline]
-    pub(super) fn take(&self, kind: Kind, limit: impl FnOnce() -> Limit) -> bool {
-        self.try_take(kind) || self.take_slow(kind, limit())
+    pub(super) fn lock(&self, kind: Kind) {
+        if !self.try_lock(kind) {
+            self.lock_slow(kind, Limit::NONE, true);
+        }
+    }
+
+    /// Locks within a limit, if that can be done.
+    #[inline]
+    pub(super) fn lock_within(&self, kind: Kind, limit: impl FnOnce() -> Limit) -> bool {
+        self.try_lock(kind) || self.lock_slow(kind, limit(), false)
     }
 
     #[cold]
+    pub(super) fn lock_slow(&self, kind: Kind, limit: Limit, endless: bool) -> bool {
+        let object = std::ptr::from_ref(self) as usize;
+        let _wanting = endless.then(|| locks::want(&self.owner, object));
+        self.take_slow(kind, limit) && self.note(kind)
+    }
+
     fn take_slow(&self, kind: Kind, limit: Limit) -> bool {
         let mut starved = false;
         loop {
@@ -211,7 +243,7 @@ impl RawRwLock {
         waiting: &mut Option<AsyncWait>,
         context: &mut Context<'_>,
     ) -> Poll<()> {
-        if self.try_take(kind) {
+        if self.try_lock(kind) {
             self.give_up(waiting);
             return Poll::Ready(());
         }
@@ -220,6 +252,7 @@ impl RawRwLock {
         let guard = self.queue.lock();
         if self.take_or_announce(kind) {
             drop(guard);
+            self.note(kind);
             self.give_up(waiting);
             return Poll::Ready(());
         }
@@ -349,7 +382,7 @@ impl RawRwLock {
                 .state
                 .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::Relaxed)
             {
-                Ok(_) => return alone,
+                Ok(_) => return alone && self.note(Kind::Write),
                 Err(seen) => state = seen,
             }
         }

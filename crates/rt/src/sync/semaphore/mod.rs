@@ -291,8 +291,9 @@ impl Semaphore {
 
     #[inline]
     fn take(&self, n: usize, limit: Limit) -> Result<(), WaitError> {
+        // Before, so as not to give way with permits in hand.
+        spend();
         if self.permits.try_take(n) {
-            spend();
             return Ok(());
         }
         self.permits.take_slow(n, limit)
