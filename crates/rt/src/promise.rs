@@ -239,7 +239,7 @@ impl<T> PromiseHandle<T> {
         self.shared.is_done()
     }
 
-    /// Gives the result up, if it is not there yet: joining gives [`JoinError::Cancelled`] at
+    /// Gives the result up, if it has not been set yet: joining gives [`JoinError::Cancelled`] at
     /// once, the write side sees [`is_cancelled`](Promise::is_cancelled), and a value that
     /// it sets all the same goes back to it.
     pub fn cancel(&self) {

@@ -10,8 +10,8 @@ use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use ropewalk_rt::cancel::Token;
-use ropewalk_rt::sync::Mutex;
 use ropewalk_rt::promise::promise as pair;
+use ropewalk_rt::sync::Mutex;
 use ropewalk_rt::{JoinError, block_on, coroutine, spawn_async, thread};
 
 use crate::stage::{on_each, until_waiting};
@@ -44,7 +44,9 @@ fn a_value_comes_from_anywhere_to_anywhere() {
             let (promise, handle) = pair::<String>();
             start(Box::new(move || {
                 coroutine::yield_now();
-                promise.set(String::from("there")).expect("it is waited for");
+                promise
+                    .set(String::from("there"))
+                    .expect("it is waited for");
             }));
             let awaited = spawn_async(async move { handle.await.unwrap() });
             assert_eq!(awaited.join().unwrap(), "there");
@@ -125,14 +127,19 @@ fn time_limits_give_the_handle_back() {
     on_each(|| {
         let (promise, handle) = pair();
         let handle = handle.try_join().expect_err("not set yet");
-        let handle = handle.join_timeout(Duration::ZERO).expect_err("not set yet");
+        let handle = handle
+            .join_timeout(Duration::ZERO)
+            .expect_err("not set yet");
         let handle = handle
             .join_timeout(Duration::from_millis(1))
             .expect_err("not set yet");
         let soon = Instant::now() + Duration::from_millis(1);
         let handle = handle.join_deadline(soon).expect_err("not set yet");
         promise.set("late").unwrap();
-        assert_eq!(handle.join_timeout(Duration::ZERO).unwrap().unwrap(), "late");
+        assert_eq!(
+            handle.join_timeout(Duration::ZERO).unwrap().unwrap(),
+            "late"
+        );
     });
 }
 
@@ -216,7 +223,11 @@ fn callbacks_hear_of_errors_and_outlive_the_handle() {
     assert_eq!(promise_c.set(2), Ok(()));
     assert_eq!(
         *seen.lock(),
-        ["Err(JoinError::Dropped)", "Err(JoinError::Cancelled)", "Ok(2)"]
+        [
+            "Err(JoinError::Dropped)",
+            "Err(JoinError::Cancelled)",
+            "Ok(2)"
+        ]
     );
 }
 
