@@ -180,6 +180,14 @@ impl<T> ScopedJoinHandle<'_, T> {
         self.handle.cancel();
     }
 
+    /// As [`JoinHandle::on_done`].
+    pub fn on_done<F>(&self, callback: F)
+    where
+        F: FnOnce(&Result<T, JoinError>) + Send + 'static,
+    {
+        self.handle.on_done(callback);
+    }
+
     /// Says whether the child has ended.
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()

@@ -1,37 +1,34 @@
 //! Coroutines that belong together: joined and cancelled as one, and bounded in number.
 //!
-//! # States
-//!
-//! `running` is the number of places taken. A place is taken before its coroutine is spawned,
-//! with a `SeqCst` read-modify-write, and lies in its closure; when that is gone, having run
-//! or not, the place is given back in the same way, and then one who waits for room is woken,
-//! and with the last place all who wait for the end. Those look at `running` (`SeqCst`) with
-//! their queue locked, then join it: see "Orderings" in the kernel's `wait`. A place that
-//! is free may be taken by others than whom it woke, who then waits on.
+//! `places` counts them and does the waiting, `map` applies a function to many items.
 
+mod error;
 mod map;
+mod places;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::panic::Location;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ropewalk_kernel::cancel::{self, Cancelled, Token};
+use ropewalk_kernel::cancel::{Cancelled, Token};
 use ropewalk_kernel::clock;
 use ropewalk_kernel::runtime;
 use ropewalk_kernel::task::Options;
-use ropewalk_kernel::wait::{AsyncWait, Limit, Outcome, Reason, WaitQueue};
+use ropewalk_kernel::wait::{AsyncWait, Limit, Outcome};
 
 use crate::cancel::WaitError;
+use crate::future;
 use crate::join::JoinHandle;
 use crate::task::Task;
 
+pub use error::{NotDone, SpawnError};
 pub use map::{Map, MapUnordered};
+pub use places::GroupJoin;
+
+use places::{Place, Shared};
 
 /// Coroutines that are joined and cancelled together; perhaps only so many at once.
 ///
@@ -61,29 +58,6 @@ pub struct Group {
     token: Token,
 }
 
-struct Shared {
-    limit: usize,
-    running: AtomicUsize,
-    members: Mutex<Members>,
-    /// Who waits for room.
-    room: WaitQueue,
-    /// Who waits for the end of all.
-    idle: WaitQueue,
-}
-
-#[derive(Default)]
-struct Members {
-    last: u64,
-    /// By number, oldest first; a task is not known until it was spawned.
-    tasks: BTreeMap<u64, Option<Task>>,
-}
-
-/// The right of one coroutine to run in the group.
-struct Place {
-    shared: Arc<Shared>,
-    number: u64,
-}
-
 impl Default for Group {
     fn default() -> Self {
         Group::new()
@@ -107,13 +81,7 @@ impl Group {
             "a group with a limit of 0 could never run anything"
         );
         Group {
-            shared: Arc::new(Shared {
-                limit,
-                running: AtomicUsize::new(0),
-                members: Mutex::default(),
-                room: WaitQueue::new(),
-                idle: WaitQueue::new(),
-            }),
+            shared: Arc::new(Shared::new(limit)),
             token: Token::new(),
         }
     }
@@ -135,11 +103,7 @@ impl Group {
     {
         match self.shared.enter(Limit::cancellable(None)) {
             Ok(place) => self.spawn_in(place, f),
-            Err(_) => {
-                let over = Token::root();
-                over.cancel();
-                start(&over, Location::caller(), f)
-            }
+            Err(_) => start(&over(), Location::caller(), f),
         }
     }
 
@@ -209,6 +173,37 @@ impl Group {
         self.spawn_until(clock::instant_to_ns(deadline), f)
     }
 
+    /// Spawns a future as a task of the group, as [`spawn_async`](crate::spawn_async), when there is
+    /// room; waits for it as [`spawn`](Self::spawn) does, also in async code, which holds
+    /// a stack for that while.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn spawn_async<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let site = Location::caller();
+        let Ok(place) = self.shared.enter(Limit::cancellable(None)) else {
+            let spawn = || future::spawn_with(Options::default(), site, future);
+            return started(over().run(spawn));
+        };
+        let number = place.number();
+        let run = async move {
+            place.begin();
+            let value = future.await;
+            drop(place);
+            value
+        };
+        let spawn = || future::spawn_with(Options::default(), site, run);
+        let handle = started(self.token.run(spawn));
+        self.shared.know(number, || handle.task());
+        handle
+    }
+
     /// Cancels those that run, and those spawned from now on: these never start. As
     /// [`Token::cancel`].
     pub fn cancel(&self) {
@@ -220,7 +215,8 @@ impl Group {
         self.token.is_cancelled()
     }
 
-    /// Waits until none is left: also of those that are spawned meanwhile.
+    /// Waits until none is left: also of those that are spawned meanwhile. Their closures are over
+    /// then; their handles may take a moment longer to say so.
     ///
     /// # Errors
     ///
@@ -273,7 +269,7 @@ impl Group {
 
     /// The number of those that run or are about to.
     pub fn len(&self) -> usize {
-        self.shared.running.load(Ordering::Acquire)
+        self.shared.running()
     }
 
     /// Says whether none is left.
@@ -288,8 +284,7 @@ impl Group {
 
     /// Those that run or are about to, oldest first.
     pub fn tasks(&self) -> Vec<Task> {
-        let members = self.shared.members();
-        members.tasks.values().flatten().cloned().collect()
+        self.shared.tasks()
     }
 
     fn join_until(&self, deadline: u64) -> Result<(), NotDone> {
@@ -321,10 +316,9 @@ impl Group {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let number = place.number;
+        let number = place.number();
         let run = move || {
-            // Before anything else: who joins the group in here is to be told.
-            place.shared.know(number, Task::current);
+            place.begin();
             let value = f();
             drop(place);
             value
@@ -345,10 +339,21 @@ where
         // SAFETY: `'static`.
         unsafe { runtime::spawn_unchecked(Options::default(), None, site, f) }
     };
-    match token.run(spawn) {
-        Ok(handle) => JoinHandle(handle),
+    started(token.run(spawn).map(JoinHandle))
+}
+
+fn started<T>(spawned: io::Result<JoinHandle<T>>) -> JoinHandle<T> {
+    match spawned {
+        Ok(handle) => handle,
         Err(error) => panic!("the global runtime can't be started: {error}"),
     }
+}
+
+/// A token under which nothing starts.
+fn over() -> Token {
+    let token = Token::root();
+    token.cancel();
+    token
 }
 
 impl fmt::Debug for Group {
@@ -358,219 +363,5 @@ impl fmt::Debug for Group {
             .field("limit", &self.limit())
             .field("is_cancelled", &self.is_cancelled())
             .finish()
-    }
-}
-
-impl Shared {
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn try_enter(self: &Arc<Self>) -> Option<Place> {
-        self.running
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |running| {
-                (running < self.limit).then_some(running + 1)
-            })
-            .ok()?;
-        let mut members = self.members();
-        members.last += 1;
-        let number = members.last;
-        members.tasks.insert(number, None);
-        drop(members);
-        Some(Place {
-            shared: Arc::clone(self),
-            number,
-        })
-    }
-
-    fn enter(self: &Arc<Self>, limit: Limit) -> Result<Place, WaitError> {
-        loop {
-            if let Some(place) = self.try_enter() {
-                return Ok(place);
-            }
-            let guard = self.room.lock();
-            if self.running.load(Ordering::SeqCst) < self.limit {
-                continue;
-            }
-            let object = Arc::as_ptr(self) as usize;
-            let outcome = guard.wait(0, Reason::Semaphore, object, limit);
-            if let Some(why) = WaitError::of(outcome) {
-                // Perhaps there is room since the same moment.
-                return self.try_enter().ok_or(why);
-            }
-        }
-    }
-
-    fn wait_idle(&self, limit: Limit) -> Outcome {
-        loop {
-            if self.running.load(Ordering::SeqCst) == 0 {
-                return Outcome::Woken;
-            }
-            self.check_not_member();
-            let guard = self.idle.lock();
-            if self.running.load(Ordering::SeqCst) == 0 {
-                return Outcome::Woken;
-            }
-            let object = std::ptr::from_ref(self) as usize;
-            let outcome = guard.wait(0, Reason::Join, object, limit);
-            if outcome != Outcome::Woken {
-                return match self.running.load(Ordering::SeqCst) {
-                    0 => Outcome::Woken,
-                    _ => outcome,
-                };
-            }
-        }
-    }
-
-    fn check_not_member(&self) {
-        let me = cancel::current_id();
-        let is_member = self
-            .members()
-            .tasks
-            .values()
-            .flatten()
-            .any(|task| task.id() == me);
-        assert!(
-            !is_member,
-            "a group can't be joined by one of its own: it would wait for itself"
-        );
-    }
-
-    /// Notes which task has the place `number`, if it still has it.
-    fn know(&self, number: u64, task: impl FnOnce() -> Task) {
-        if let Some(place) = self.members().tasks.get_mut(&number)
-            && place.is_none()
-        {
-            *place = Some(task());
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let task = self.shared.members().tasks.remove(&self.number);
-        drop(task);
-        let left = self.shared.running.fetch_sub(1, Ordering::SeqCst) - 1;
-        self.shared.room.wake_one();
-        if left == 0 {
-            self.shared.idle.wake_all();
-        }
-    }
-}
-
-/// There was no room in the [`Group`] for another; holds the closure.
-pub struct SpawnError<F> {
-    f: F,
-    why: Option<WaitError>,
-}
-
-impl<F> SpawnError<F> {
-    /// The closure, which did not run.
-    pub fn into_inner(self) -> F {
-        self.f
-    }
-
-    /// Says whether it was waited for until the time was over.
-    pub fn is_timeout(&self) -> bool {
-        self.why == Some(WaitError::Timeout)
-    }
-
-    /// Says whether the caller was cancelled while it waited.
-    pub fn is_cancelled(&self) -> bool {
-        self.why == Some(WaitError::Cancelled)
-    }
-}
-
-impl<F> fmt::Display for SpawnError<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no room in the group")?;
-        match self.why {
-            Some(why) => write!(f, ": {why}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl<F> fmt::Debug for SpawnError<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpawnError")
-            .field("why", &self.why)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<F> std::error::Error for SpawnError<F> {}
-
-/// Some of a [`Group`] have not ended.
-#[derive(Debug)]
-pub struct NotDone {
-    tasks: Vec<Task>,
-    why: WaitError,
-}
-
-impl NotDone {
-    /// Those that have not ended, oldest first.
-    pub fn tasks(&self) -> &[Task] {
-        &self.tasks
-    }
-
-    /// Why they were not waited for any longer.
-    pub fn reason(&self) -> WaitError {
-        self.why
-    }
-}
-
-impl fmt::Display for NotDone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} of the group have not ended",
-            self.why,
-            self.tasks.len()
-        )
-    }
-}
-
-impl std::error::Error for NotDone {}
-
-/// Waits for the end of all of a [`Group`]; from [`Group::join_async`].
-#[must_use = "futures do nothing unless polled"]
-pub struct GroupJoin<'a> {
-    shared: &'a Shared,
-    waiter: AsyncWait,
-}
-
-impl Future for GroupJoin<'_> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let shared = this.shared;
-        if shared.running.load(Ordering::SeqCst) != 0 {
-            shared.check_not_member();
-            this.waiter.prepare(context);
-            let guard = shared.idle.lock();
-            if shared.running.load(Ordering::SeqCst) != 0 {
-                // SAFETY: it leaves this queue when it is ready, below, or dropped, and the
-                // group is borrowed for longer.
-                unsafe { this.waiter.join(guard) };
-                return Poll::Pending;
-            }
-        }
-        this.waiter.leave(&shared.idle);
-        Poll::Ready(())
-    }
-}
-
-impl Drop for GroupJoin<'_> {
-    fn drop(&mut self) {
-        // A wake that nobody looked at is no loss: everybody was woken.
-        self.waiter.leave(&self.shared.idle);
-    }
-}
-
-impl fmt::Debug for GroupJoin<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GroupJoin").finish_non_exhaustive()
     }
 }

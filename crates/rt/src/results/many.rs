@@ -53,7 +53,7 @@ pub fn try_join_all<H: Joinable>(
     let mut values: Vec<Option<H::Value>> = Vec::new();
     values.resize_with(all.len(), || None);
     let mut error = None;
-    while let Some((index, result)) = all.next() {
+    for (index, result) in all.by_ref() {
         match result {
             Ok(value) => values[index] = Some(value),
             Err(failure) => {
@@ -127,7 +127,8 @@ pub fn wait<H: Joinable>(
 }
 
 /// Waits for the first of them to end, takes it out of `handles`, and gives the index it had and
-/// its result. `None` if there are none, or the caller was cancelled while it waited.
+/// its result. Of several that have ended, it is the one with the lowest index. `None` if there
+/// are none, or the caller was cancelled while it waited.
 ///
 /// Costs as much as there are handles: to take many one after another, see
 /// [`as_completed`](super::as_completed).

@@ -214,6 +214,40 @@ fn under_whose_token() {
 }
 
 #[test]
+fn async_tasks_in_a_group() {
+    on_each(|| {
+        let group = Arc::new(Group::with_limit(2));
+        let event = Arc::new(Event::new());
+        let handles: Vec<_> = (0..2)
+            .map(|n| {
+                let event = Arc::clone(&event);
+                group.spawn_async(async move {
+                    event.wait_async().await;
+                    n
+                })
+            })
+            .collect();
+        assert_eq!(group.tasks().len(), 2);
+        assert!(group.try_spawn(|| ()).is_err());
+        let own = Arc::clone(&group);
+        let third = spawn_async(async move { own.spawn_async(async { 2 }).await });
+        until_waiting(third.id(), "waiting for a permit");
+        event.set();
+        assert_eq!(third.join().unwrap().unwrap(), 2);
+        let values: Vec<i32> = join_all(handles).into_iter().map(Result::unwrap).collect();
+        assert_eq!(values, [0, 1]);
+
+        // Cancelled, the future is dropped, and its place is free.
+        let endless = group.spawn_async(std::future::pending::<()>());
+        group.cancel();
+        assert!(endless.join().unwrap_err().is_cancelled());
+        group.join().unwrap();
+        let late = group.spawn_async(async {});
+        assert!(late.join().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
 fn dropping_lets_them_go_on() {
     on_each(|| {
         let (go, gone) = channel::bounded(0);
