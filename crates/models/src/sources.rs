@@ -82,7 +82,10 @@ const SOURCES: &[Source] = &[
     Source {
         path: "rt/src/cancel.rs",
         to: "rt/cancel.rs",
-        parts: &[("/// Why a timed wait ended", "/// The deadline of a [`timeout`]")],
+        parts: &[(
+            "/// Why a timed wait ended",
+            "/// The deadline of a [`timeout`]",
+        )],
         swaps: &[],
         around: (
             "use std::fmt;\nuse ropewalk_kernel::wait::Outcome;\n\
@@ -113,7 +116,11 @@ const SOURCES: &[Source] = &[
         parts: WHOLE,
         swaps: &[
             ("const INIT", "};", "} }"),
-            ("", "const INIT: RawMutex = RawMutex {", "fn init() -> RawMutex { RawMutex {"),
+            (
+                "",
+                "const INIT: RawMutex = RawMutex {",
+                "fn init() -> RawMutex { RawMutex {",
+            ),
         ],
         around: ("", ""),
     },

@@ -81,14 +81,22 @@ fn three_lock(ways: [How; 2]) {
 
 #[test]
 fn one_at_a_time_and_nobody_waits_for_ever() {
-    holds(2, || three_lock([How::Plain(Who::Thread), How::Plain(Who::Thread)]));
-    holds(2, || three_lock([How::Plain(Who::Coroutine), How::Plain(Who::Thread)]));
+    holds(2, || {
+        three_lock([How::Plain(Who::Thread), How::Plain(Who::Thread)])
+    });
+    holds(2, || {
+        three_lock([How::Plain(Who::Coroutine), How::Plain(Who::Thread)])
+    });
 }
 
 #[test]
 fn a_deadline_loses_no_unlock() {
-    holds(2, || three_lock([How::Timed(Who::Thread), How::Plain(Who::Thread)]));
-    holds(2, || three_lock([How::Timed(Who::Coroutine), How::Plain(Who::Thread)]));
+    holds(2, || {
+        three_lock([How::Timed(Who::Thread), How::Plain(Who::Thread)])
+    });
+    holds(2, || {
+        three_lock([How::Timed(Who::Coroutine), How::Plain(Who::Thread)])
+    });
 }
 
 #[test]
@@ -98,7 +106,9 @@ fn a_future_locks() {
 
 #[test]
 fn a_future_that_is_dropped_loses_no_unlock() {
-    holds(2, || three_lock([How::AsyncGivenUp, How::Plain(Who::Thread)]));
+    holds(2, || {
+        three_lock([How::AsyncGivenUp, How::Plain(Who::Thread)])
+    });
 }
 
 /// One waiter loses to the main thread, which locks again and again, until it is starved and is
@@ -133,15 +143,25 @@ fn it_fails_if_unlocking_is_no_release() {
 /// The unlocker forgets that others still wait: nobody wakes them.
 #[test]
 fn it_fails_if_the_other_waiters_are_forgotten() {
-    fails("unlocking a mutex forgets the others who wait", DEADLOCK, 2, || {
-        three_lock([How::Plain(Who::Thread), How::Plain(Who::Thread)]);
-    });
+    fails(
+        "unlocking a mutex forgets the others who wait",
+        DEADLOCK,
+        2,
+        || {
+            three_lock([How::Plain(Who::Thread), How::Plain(Who::Thread)]);
+        },
+    );
 }
 
 /// A starved waiter is handed the lock, and it is marked free all the same.
 #[test]
 fn it_fails_if_the_lock_is_free_while_handed_over() {
-    fails("a mutex is free while it is handed over", "", 3, one_is_starved);
+    fails(
+        "a mutex is free while it is handed over",
+        "",
+        3,
+        one_is_starved,
+    );
 }
 
 /// A waiter that finds the lock taken joins the queue without setting WAITERS: the unlocking is the
@@ -156,9 +176,14 @@ fn it_fails_if_nobody_is_announced() {
 /// A future that was woken and is dropped keeps the wake to itself.
 #[test]
 fn it_fails_if_a_dropped_future_keeps_its_wake() {
-    fails("a future that gives a mutex up passes nothing on", DEADLOCK, 2, || {
-        three_lock([How::AsyncGivenUp, How::Plain(Who::Thread)]);
-    });
+    fails(
+        "a future that gives a mutex up passes nothing on",
+        DEADLOCK,
+        2,
+        || {
+            three_lock([How::AsyncGivenUp, How::Plain(Who::Thread)]);
+        },
+    );
 }
 
 /// One waits until the count is there, another raises it and notifies, under the lock or after it.
@@ -203,7 +228,9 @@ fn a_condition(who: Who, timed: bool, under_the_lock: bool) {
 fn a_notification_is_not_lost() {
     for under_the_lock in [false, true] {
         holds(3, move || a_condition(Who::Thread, false, under_the_lock));
-        holds(3, move || a_condition(Who::Coroutine, false, under_the_lock));
+        holds(3, move || {
+            a_condition(Who::Coroutine, false, under_the_lock)
+        });
     }
 }
 
@@ -218,9 +245,14 @@ fn a_notification_and_a_deadline() {
 /// A waiter is moved to the lock's queue without WAITERS being set there.
 #[test]
 fn it_fails_if_a_moved_waiter_is_not_announced() {
-    fails("a waiter is moved to a lock that is not told", DEADLOCK, 3, || {
-        a_condition(Who::Thread, false, true);
-    });
+    fails(
+        "a waiter is moved to a lock that is not told",
+        DEADLOCK,
+        3,
+        || {
+            a_condition(Who::Thread, false, true);
+        },
+    );
 }
 
 /// A waiter that was moved and has expired leaves the queue it has joined, not the one it is in.

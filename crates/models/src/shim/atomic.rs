@@ -1,8 +1,9 @@
 //! Loom's atomics, and a fence between sequentially consistent accesses.
 //!
 //! To loom a `SeqCst` access is acquire and release only; its `SeqCst` fences are whole. So before
-//! each `SeqCst` access of a thread that has made a `SeqCst` write since its last fence there is
-//! one. A write that is not `SeqCst` gets none, so that a model notices where one is missing.
+//! each `SeqCst` access of a thread whose last write was `SeqCst` there is one. After a write that is
+//! not `SeqCst`, or before a read that isn't, there is none, so that a model notices if one of the
+//! two should have been.
 
 use std::cell::Cell;
 
@@ -10,24 +11,23 @@ pub(crate) use loom::sync::atomic::Ordering;
 use loom::sync::atomic::fence;
 
 loom::thread_local! {
-    static HAS_WRITTEN: Cell<bool> = Cell::new(false);
+    /// Whether the thread's last write was `SeqCst`, with no fence after it.
+    static LAST_WRITE: Cell<bool> = Cell::new(false);
 }
 
 fn before(order: Ordering) {
     if order == Ordering::SeqCst
-        && HAS_WRITTEN
-            .try_with(|written| written.replace(false))
-            .is_ok_and(|written| written)
+        && LAST_WRITE
+            .try_with(|last| last.replace(false))
+            .is_ok_and(|last| last)
     {
         fence(Ordering::SeqCst);
     }
 }
 
 fn after_write(order: Ordering) {
-    if order == Ordering::SeqCst {
-        // A thread that ends has nothing to read.
-        let _ = HAS_WRITTEN.try_with(|written| written.set(true));
-    }
+    // A thread that ends has nothing to read.
+    let _ = LAST_WRITE.try_with(|last| last.set(order == Ordering::SeqCst));
 }
 
 macro_rules! atomic {

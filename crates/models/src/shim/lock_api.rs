@@ -1,6 +1,11 @@
 //! What is used of `lock_api`, with a function for the constant.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "whole and public, as what it stands for")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "whole and public, as what it stands for"
+)]
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};

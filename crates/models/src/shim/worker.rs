@@ -89,6 +89,11 @@ impl Worker {
         unsafe { self.record.as_ref() }
     }
 
+    /// Says whether the caller is the worker of `record`'s coroutine.
+    pub(crate) fn is_home_of(record: NonNull<Record>) -> bool {
+        Worker::current().is_some_and(|worker| ptr::eq(worker.record, record.as_ptr()))
+    }
+
     pub(crate) fn yield_now(&self, _: &Record) {
         loom::thread::yield_now();
     }
