@@ -34,7 +34,7 @@ pub use reentrant::{
 pub use rwlock::{
     ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, MappedRwLockReadGuard,
     MappedRwLockWriteGuard, RawRwLock, RwLock, RwLockExt, RwLockRead, RwLockReadGuard,
-    RwLockUpgradableReadGuard, RwLockWrite, RwLockWriteGuard,
+    RwLockUpgradableRead, RwLockUpgradableReadGuard, RwLockWrite, RwLockWriteGuard,
 };
 pub use semaphore::{
     Acquire, AcquireOwned, BoundedSemaphore, OwnedSemaphorePermit, Semaphore, SemaphorePermit,

@@ -197,7 +197,7 @@ fn waiting_is_refused_inside_no_wait() {
 #[test]
 fn giving_up_races_with_the_last_arrival() {
     on_each(|| {
-        const ROUNDS: usize = 400;
+        const ROUNDS: usize = 20_000;
         let barrier = Arc::new(Barrier::new(2));
         let handles: Vec<_> = (0..2u64)
             .map(|who| {
@@ -205,7 +205,7 @@ fn giving_up_races_with_the_last_arrival() {
                 spawn(move || {
                     let mut met = (0, 0);
                     for round in 0..ROUNDS as u64 {
-                        let patience = Duration::from_micros((round * 7 + who * 13) % 60);
+                        let patience = Duration::from_micros((round * 7 + who * 13) % 30);
                         if let Ok(result) = barrier.wait_timeout(patience) {
                             met.0 += 1;
                             met.1 += usize::from(result.is_leader());

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ropewalk_rt::sync::{RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
+use ropewalk_rt::cancel::Token;
+use ropewalk_rt::sync::{RwLock, RwLockExt, RwLockUpgradableReadGuard, RwLockWriteGuard};
 use ropewalk_rt::{coroutine, spawn, thread};
 
 use crate::stage::{on_each, until_waiting};
+use crate::who::Polled;
 
 const WAITS: &str = "locking";
 
@@ -216,5 +218,31 @@ fn upgrades_lose_nothing() {
         }
         assert_eq!(*lock.read(), 9 * TIMES * 2 / 3);
         assert!(!lock.is_locked());
+    });
+}
+
+// The forms for `async` code and for cancelled callers.
+#[test]
+fn in_async_code_and_cancelled() {
+    on_each(|| {
+        let lock = Arc::new(RwLock::new(1));
+        let guard = lock.upgradable_read_cancellable().unwrap();
+        let mut future = Polled::waiting(lock.upgradable_read_async());
+        drop(Polled::waiting(lock.upgradable_read_async()));
+        let token = Token::root();
+        let cancelled = {
+            let lock = Arc::clone(&lock);
+            token.run(|| spawn(move || lock.upgradable_read_cancellable().is_err()))
+        };
+        until_waiting(cancelled.id(), WAITS);
+        token.cancel();
+        assert!(cancelled.join().unwrap());
+        assert_eq!(future.wakes(), 0);
+        drop(guard);
+        assert_eq!(future.wakes(), 1);
+        let guard = future.poll().expect("its turn");
+        assert!(lock.try_upgradable_read().is_none());
+        *RwLockUpgradableReadGuard::upgrade(guard) = 2;
+        assert_eq!(*lock.read(), 2);
     });
 }

@@ -133,3 +133,36 @@ fn waiting_is_refused_inside_no_wait() {
         group.wait();
     });
 }
+
+// Giving up races with the last handle's end: the wait that succeeds is the one after it.
+#[test]
+fn giving_up_races_with_the_end() {
+    on_each(|| {
+        let mut given_up = 0;
+        for round in 0..20_000u64 {
+            let mut group = WaitGroup::new();
+            let member = group.clone();
+            let ended = Arc::new(AtomicUsize::new(0));
+            let last = {
+                let ended = Arc::clone(&ended);
+                spawn(move || {
+                    ended.store(1, Ordering::Relaxed);
+                    drop(member);
+                })
+            };
+            let mut patience = Duration::from_micros(round % 8);
+            while let Err(unfinished) = group.wait_timeout(patience) {
+                given_up += 1;
+                group = unfinished.group;
+                patience *= 2;
+                coroutine::yield_now();
+            }
+            assert_eq!(
+                ended.load(Ordering::Relaxed),
+                1,
+                "{given_up} times given up"
+            );
+            last.join().unwrap();
+        }
+    });
+}

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use ropewalk_kernel::wait::AsyncWait;
 
 use super::raw::{Kind, RawRwLock};
-use super::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use super::{RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard};
 
 /// Locks an [`RwLock`] for reading; see [`RwLockExt`](super::RwLockExt::read_async).
 ///
@@ -30,6 +30,17 @@ pub struct RwLockWrite<'a, T: ?Sized> {
     waiting: Option<AsyncWait>,
 }
 
+/// Locks an [`RwLock`] for reading, as the one who may upgrade; see
+/// [`RwLockExt`](super::RwLockExt::upgradable_read_async).
+///
+/// It is woken in its turn and then competes for the lock. Dropped, it lets the next have its
+/// turn.
+#[must_use = "futures do nothing unless polled"]
+pub struct RwLockUpgradableRead<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+    waiting: Option<AsyncWait>,
+}
+
 fn raw<T: ?Sized>(lock: &RwLock<T>) -> &RawRwLock {
     // SAFETY: whoever uses it here unlocks nothing.
     unsafe { lock.raw() }
@@ -47,6 +58,15 @@ impl<'a, T: ?Sized> RwLockRead<'a, T> {
 impl<'a, T: ?Sized> RwLockWrite<'a, T> {
     pub(super) fn new(lock: &'a RwLock<T>) -> RwLockWrite<'a, T> {
         RwLockWrite {
+            lock,
+            waiting: None,
+        }
+    }
+}
+
+impl<'a, T: ?Sized> RwLockUpgradableRead<'a, T> {
+    pub(super) fn new(lock: &'a RwLock<T>) -> RwLockUpgradableRead<'a, T> {
+        RwLockUpgradableRead {
             lock,
             waiting: None,
         }
@@ -79,6 +99,22 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
     }
 }
 
+impl<'a, T: ?Sized> Future for RwLockUpgradableRead<'a, T> {
+    type Output = RwLockUpgradableReadGuard<'a, T>;
+
+    fn poll(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<RwLockUpgradableReadGuard<'a, T>> {
+        let this = self.get_mut();
+        let lock = this.lock;
+        raw(lock)
+            .poll_take(Kind::Upgradable, &mut this.waiting, context)
+            // SAFETY: taken for this guard.
+            .map(|()| unsafe { lock.make_upgradable_guard_unchecked() })
+    }
+}
+
 impl<T: ?Sized> Drop for RwLockRead<'_, T> {
     fn drop(&mut self) {
         raw(self.lock).give_up(&mut self.waiting);
@@ -86,6 +122,12 @@ impl<T: ?Sized> Drop for RwLockRead<'_, T> {
 }
 
 impl<T: ?Sized> Drop for RwLockWrite<'_, T> {
+    fn drop(&mut self) {
+        raw(self.lock).give_up(&mut self.waiting);
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockUpgradableRead<'_, T> {
     fn drop(&mut self) {
         raw(self.lock).give_up(&mut self.waiting);
     }
@@ -100,5 +142,12 @@ impl<T: ?Sized> fmt::Debug for RwLockRead<'_, T> {
 impl<T: ?Sized> fmt::Debug for RwLockWrite<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RwLockWrite").finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for RwLockUpgradableRead<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLockUpgradableRead")
+            .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ mod api;
 mod future;
 mod raw;
 
-pub use future::{RwLockRead, RwLockWrite};
+pub use future::{RwLockRead, RwLockUpgradableRead, RwLockWrite};
 pub use raw::RawRwLock;
 
 use std::time::Duration;
@@ -77,6 +77,14 @@ pub trait RwLockExt<T: ?Sized> {
     /// As [`read_cancellable`](Self::read_cancellable).
     fn write_cancellable(&self) -> Result<RwLockWriteGuard<'_, T>, Cancelled>;
 
+    /// Locks for reading, as the one who may upgrade, unless the caller is cancelled while it
+    /// waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_cancellable`](Self::read_cancellable).
+    fn upgradable_read_cancellable(&self) -> Result<RwLockUpgradableReadGuard<'_, T>, Cancelled>;
+
     /// Gives a future that locks for reading. Dropped before it is ready, it has locked
     /// nothing.
     fn read_async(&self) -> RwLockRead<'_, T>;
@@ -84,6 +92,10 @@ pub trait RwLockExt<T: ?Sized> {
     /// Gives a future that locks for writing. Dropped before it is ready, it has locked
     /// nothing.
     fn write_async(&self) -> RwLockWrite<'_, T>;
+
+    /// Gives a future that locks for reading, as the one who may upgrade. Dropped before it is
+    /// ready, it has locked nothing.
+    fn upgradable_read_async(&self) -> RwLockUpgradableRead<'_, T>;
 }
 
 impl<T: ?Sized> RwLockExt<T> for RwLock<T> {
@@ -97,11 +109,20 @@ impl<T: ?Sized> RwLockExt<T> for RwLock<T> {
             .ok_or_else(Cancelled::current)
     }
 
+    fn upgradable_read_cancellable(&self) -> Result<RwLockUpgradableReadGuard<'_, T>, Cancelled> {
+        self.try_upgradable_read_for(Duration::MAX)
+            .ok_or_else(Cancelled::current)
+    }
+
     fn read_async(&self) -> RwLockRead<'_, T> {
         RwLockRead::new(self)
     }
 
     fn write_async(&self) -> RwLockWrite<'_, T> {
         RwLockWrite::new(self)
+    }
+
+    fn upgradable_read_async(&self) -> RwLockUpgradableRead<'_, T> {
+        RwLockUpgradableRead::new(self)
     }
 }
