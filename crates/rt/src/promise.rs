@@ -187,7 +187,7 @@ impl<T> PromiseHandle<T> {
     ///
     /// # Panics
     ///
-    /// If it must wait inside [`no_wait`](crate::coroutine::no_wait).
+    /// If it must wait inside [`no_wait`].
     pub fn join(mut self) -> Result<T, JoinError> {
         match self.shared.wait(Limit::cancellable(None)) {
             Outcome::Woken => self.take(),

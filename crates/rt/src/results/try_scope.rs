@@ -46,7 +46,7 @@ enum Left<T, E> {
 /// Runs `f`, which may spawn coroutines that borrow from outside it and may fail, and waits
 /// for all of them before returning. The first failure cancels the rest.
 ///
-/// As [`scope`], but closure and children give a `Result`. When one of them gives an error or
+/// As [`scope`](crate::scope), but closure and children give a `Result`. When one of them gives an error or
 /// panics, the others are cancelled, and so is `f`: each of their waits that is a cancellation
 /// point ends with an error. They clean up and return. A child that has not begun yet begins all
 /// the same, so that joining it always gives a value or an error of its own; a long computation
