@@ -1,6 +1,11 @@
 //! The behaviour of `sync`, but for `Mutex` and `Condvar`: from threads, coroutines and async
 //! tasks, on each stage of `stage`.
 
+#![allow(
+    clippy::await_holding_lock,
+    reason = "these guards may be held over a wait: that is what is tested"
+)]
+
 mod barrier;
 mod event;
 mod once;

@@ -314,20 +314,70 @@ fn dropped_futures_pass_the_turn_on() {
     let lock = RwLock::new(());
     let guard = lock.write();
     let first = Polled::waiting(lock.write_async());
-    let second = Polled::waiting(lock.read_async());
-    let mut third = Polled::waiting(lock.read_async());
-    let mut fourth = Polled::waiting(lock.write_async());
+    let mut second = Polled::waiting(lock.write_async());
+    let third = Polled::waiting(lock.write_async());
     drop(guard);
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     drop(first);
     assert_eq!((second.wakes(), third.wakes()), (1, 0));
-    drop(second);
-    assert_eq!(third.wakes(), 1);
-    let reading = third.poll().expect("its turn");
-    assert!(fourth.poll().is_none());
-    drop(reading);
-    assert!(fourth.poll().is_some());
+    let guard = second.poll().expect("its turn");
+    drop(third);
+    drop(guard);
+    assert!(lock.try_write().is_some());
+}
+
+// Futures that want to read are all woken when they may, and only then.
+#[test]
+fn futures_read_together() {
+    let lock = RwLock::new(());
+    let guard = lock.write();
+    let mut readers: Vec<_> = (0..3).map(|_| Polled::waiting(lock.read_async())).collect();
+    let mut writer = Polled::waiting(lock.write_async());
+    drop(Polled::waiting(lock.read_async()));
+    assert!(readers.iter().all(|reader| reader.wakes() == 0));
+    drop(guard);
+    assert!(readers.iter().all(|reader| reader.wakes() == 1));
+    let guards: Vec<_> = readers.iter_mut().map(|reader| reader.poll()).collect();
+    assert!(guards.iter().all(Option::is_some));
+    assert!(writer.poll().is_none());
+    assert!(lock.try_read().is_none(), "behind the writer");
+    drop(guards);
+    let guard = writer.poll().expect("the readers are gone");
+    let late = Polled::waiting(lock.read_async());
+    drop(guard);
+    assert_eq!(late.wakes(), 1);
+    drop(late);
     assert!(!lock.is_locked());
+}
+
+// A future may read beside a reader who stays, once the writer before it has given up; so may
+// one that wants to upgrade, once the other has let go.
+#[test]
+fn futures_read_beside_readers() {
+    on_each(|| {
+        let lock = Arc::new(RwLock::new(()));
+        let reading = lock.read();
+        let token = Token::root();
+        let writer = {
+            let lock = Arc::clone(&lock);
+            token.run(|| spawn(move || lock.write_cancellable().is_err()))
+        };
+        until_waiting(writer.id(), WAITS);
+        let mut reader = Polled::waiting(lock.read_async());
+        let mut upgradable = Polled::waiting(lock.upgradable_read_async());
+        token.cancel();
+        assert!(writer.join().unwrap());
+        assert_eq!((reader.wakes(), upgradable.wakes()), (1, 1));
+        let mut other = Polled::new(lock.upgradable_read_async());
+        let first = other.poll().expect("nobody waits");
+        assert!(upgradable.poll().is_none());
+        let also = reader.poll().expect("beside others");
+        drop(first);
+        assert_eq!(upgradable.wakes(), 2);
+        drop(upgradable.poll().expect("let go"));
+        drop((reading, also));
+        assert!(lock.try_write().is_some());
+    });
 }
 
 // A guard is `Send`: locked here, unlocked there.

@@ -12,8 +12,7 @@ use super::{RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard
 
 /// Locks an [`RwLock`] for reading; see [`RwLockExt`](super::RwLockExt::read_async).
 ///
-/// It is woken in its turn and then competes for the lock. Dropped, it lets the next have its
-/// turn.
+/// It is woken when readers may come in, and then competes for the lock.
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockRead<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
@@ -33,8 +32,7 @@ pub struct RwLockWrite<'a, T: ?Sized> {
 /// Locks an [`RwLock`] for reading, as the one who may upgrade; see
 /// [`RwLockExt`](super::RwLockExt::upgradable_read_async).
 ///
-/// It is woken in its turn and then competes for the lock. Dropped, it lets the next have its
-/// turn.
+/// It is woken when readers may come in, and then competes for the lock.
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockUpgradableRead<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
@@ -117,19 +115,19 @@ impl<'a, T: ?Sized> Future for RwLockUpgradableRead<'a, T> {
 
 impl<T: ?Sized> Drop for RwLockRead<'_, T> {
     fn drop(&mut self) {
-        raw(self.lock).give_up(&mut self.waiting);
+        raw(self.lock).give_up(Kind::Read, &mut self.waiting);
     }
 }
 
 impl<T: ?Sized> Drop for RwLockWrite<'_, T> {
     fn drop(&mut self) {
-        raw(self.lock).give_up(&mut self.waiting);
+        raw(self.lock).give_up(Kind::Write, &mut self.waiting);
     }
 }
 
 impl<T: ?Sized> Drop for RwLockUpgradableRead<'_, T> {
     fn drop(&mut self) {
-        raw(self.lock).give_up(&mut self.waiting);
+        raw(self.lock).give_up(Kind::Upgradable, &mut self.waiting);
     }
 }
 

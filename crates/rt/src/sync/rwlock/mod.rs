@@ -20,7 +20,9 @@ use crate::cancel::Cancelled;
 /// their turn, so neither kind keeps the other out. `upgradable_read` admits readers but no
 /// second of its kind, and can become a `write` without letting go. `read()`, `write()` and
 /// upgrading are not cancellation points; the timed and
-/// [`_cancellable`](RwLockExt::read_cancellable) forms are. Guards are `Send`.
+/// [`_cancellable`](RwLockExt::read_cancellable) forms are. Guards are `Send`. Futures are woken
+/// when it is their turn and compete with whoever comes; in an endless stream of writers they
+/// may have to wait long.
 ///
 /// # Examples
 ///

@@ -9,11 +9,12 @@
 //! | UPGRADABLE | one of the readers may upgrade |
 //! | UPGRADING | that one waits, in `upgrader`, for the other readers to go |
 //! | WAITERS | somebody stands in `queue`, or did a moment ago |
+//! | LOOKERS | futures that want to read stand in `lookers`, or did a moment ago |
 //!
 //! WAITERS only changes under the lock of `queue`. While it is up, new readers join the queue,
 //! unless nobody holds the lock at all. While UPGRADING is up, nobody comes in but readers who
 //! say that they hold it already. UPGRADING is set under the lock of `upgrader`, and cleared
-//! by the one who waits there.
+//! by the one who waits there. LOOKERS only changes under the lock of `lookers`.
 //!
 //! # Fairness
 //!
@@ -22,7 +23,11 @@
 //! comes: so a running task need not wait for a sleeping one to wake up. One that loses joins
 //! again as *starved*, and is handed the lock when its turn comes next. So readers wait for
 //! the writers before them and no longer, writers for those before them and for a few that
-//! were faster. Futures are always woken alone, and compete.
+//! were faster.
+//!
+//! Futures are handed nothing: they are woken and compete. One that wants to write does so
+//! alone, in its turn. Those that want to read stand apart, as it can't be told from a place in
+//! the queue what a future wants: they are woken whenever a reader may come in, all of them.
 //!
 //! A waiter may give up between being looked at and being claimed; the claim then yields the
 //! next one, which perhaps can't be served: it is woken with empty hands and joins again.
@@ -53,7 +58,8 @@ pub(super) const WRITER: usize = 1;
 pub(super) const UPGRADABLE: usize = 2;
 pub(super) const UPGRADING: usize = 4;
 pub(super) const WAITERS: usize = 8;
-pub(super) const READER: usize = 16;
+pub(super) const LOOKERS: usize = 16;
+pub(super) const READER: usize = 32;
 
 /// A lock for readers and writers without data: the raw type under
 /// [`RwLock`](super::RwLock).
@@ -61,6 +67,7 @@ pub struct RawRwLock {
     pub(super) state: AtomicUsize,
     queue: WaitQueue,
     upgrader: WaitQueue,
+    lookers: WaitQueue,
     /// The writer.
     pub(super) owner: Owner,
 }
@@ -113,8 +120,8 @@ pub(super) fn readers(state: usize) -> usize {
     state / READER
 }
 
-/// On the frame of a waiter in `queue`; its address is the waiter's token. Futures have the
-/// token 0.
+/// On the frame of a waiter in `queue`; its address is the waiter's token. Futures, which all
+/// want to write, have the token 0.
 struct Waiting {
     kind: Kind,
     starved: bool,
@@ -127,6 +134,7 @@ impl RawRwLock {
             state: AtomicUsize::new(0),
             queue: WaitQueue::new(),
             upgrader: WaitQueue::new(),
+            lookers: WaitQueue::new(),
             owner: Owner::none(),
         }
     }
@@ -168,15 +176,15 @@ impl RawRwLock {
         true
     }
 
-    /// Takes the lock, or sets WAITERS; under the queue's lock.
-    fn take_or_announce(&self, kind: Kind) -> bool {
+    /// Takes the lock, or sets `flag`; under the lock of the flag's queue.
+    fn take_or_announce(&self, kind: Kind, flag: usize) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let enter = kind.may_enter(state);
             let next = if enter {
                 add(state, kind.bits())
             } else {
-                state | WAITERS
+                state | flag
             };
             match self.state.compare_exchange_weak(
                 state,
@@ -214,7 +222,7 @@ impl RawRwLock {
         let mut starved = false;
         loop {
             let guard = self.queue.lock();
-            if self.take_or_announce(kind) {
+            if self.take_or_announce(kind, WAITERS) {
                 return true;
             }
             let waiting = Waiting {
@@ -244,16 +252,17 @@ impl RawRwLock {
         context: &mut Context<'_>,
     ) -> Poll<()> {
         if self.try_lock(kind) {
-            self.give_up(waiting);
+            self.give_up(kind, waiting);
             return Poll::Ready(());
         }
         let wait = waiting.get_or_insert_with(AsyncWait::new);
         wait.prepare(context);
-        let guard = self.queue.lock();
-        if self.take_or_announce(kind) {
+        let (queue, flag) = self.place_of_future(kind);
+        let guard = queue.lock();
+        if self.take_or_announce(kind, flag) {
             drop(guard);
             self.note(kind);
-            self.give_up(waiting);
+            self.give_up(kind, waiting);
             return Poll::Ready(());
         }
         // SAFETY: it leaves this queue in `give_up`, which is called when it is ready and, by
@@ -263,17 +272,24 @@ impl RawRwLock {
     }
 
     /// Ends a future's wait. It may have stood in the way of others, or been woken in place of
-    /// others; or it reads now, and so may those behind it.
-    pub(super) fn give_up(&self, waiting: &mut Option<AsyncWait>) {
+    /// others; or it reads now, and so may those in the queue.
+    pub(super) fn give_up(&self, kind: Kind, waiting: &mut Option<AsyncWait>) {
         if let Some(mut wait) = waiting.take() {
-            wait.leave(&self.queue);
+            wait.leave(self.place_of_future(kind).0);
             self.serve_if_any(self.state.load(Ordering::Relaxed));
+        }
+    }
+
+    fn place_of_future(&self, kind: Kind) -> (&WaitQueue, usize) {
+        match kind {
+            Kind::Write => (&self.queue, WAITERS),
+            _ => (&self.lookers, LOOKERS),
         }
     }
 
     #[inline]
     fn serve_if_any(&self, state: usize) {
-        if state & WAITERS != 0 {
+        if state & (WAITERS | LOOKERS) != 0 {
             self.serve(self.queue.lock());
         }
     }
@@ -311,8 +327,19 @@ impl RawRwLock {
         }
     }
 
-    /// Lets the first in the queue have the lock, as far as it goes.
-    fn serve<'q>(&'q self, mut guard: QueueGuard<'q>) {
+    /// Lets those who wait have the lock, as far as it goes.
+    fn serve<'q>(&'q self, guard: QueueGuard<'q>) {
+        self.serve_queue(guard);
+        let state = self.state.load(Ordering::Relaxed);
+        if state & LOOKERS != 0 && Kind::Read.may_enter(state) {
+            let guard = self.lookers.lock();
+            self.state.fetch_and(!LOOKERS, Ordering::Relaxed);
+            drop(guard);
+            self.lookers.wake_all();
+        }
+    }
+
+    fn serve_queue<'q>(&'q self, mut guard: QueueGuard<'q>) {
         loop {
             let mut woken = Batch::new();
             let more = loop {
@@ -374,7 +401,7 @@ impl RawRwLock {
         loop {
             let alone = readers(state) == 1;
             let next = if alone {
-                state & WAITERS | WRITER
+                state & (WAITERS | LOOKERS) | WRITER
             } else {
                 otherwise(state)
             };
