@@ -631,6 +631,11 @@ pub mod macros {
         run_select(entries, Wait::Until(Some(deadline)), biased)
     }
 
+    /// The operation that was selected.
+    pub fn some(selected: Option<SelectedOperation<'_>>) -> SelectedOperation<'_> {
+        selected.expect("it was looked at before")
+    }
+
     /// Completes the operation at an arm that joins.
     pub fn ended(operation: SelectedOperation<'_>) {
         drop(operation.into_token());

@@ -220,26 +220,23 @@ macro_rules! __ropewalk_select {
         let operation = $crate::channel::__select::select(&mut $entries, $biased);
         $crate::__ropewalk_select!(@finish operation (0) $arms)
     }};
-    (@wait $biased:tt $entries:ident $arms:tt [() $body:tt]) => {
-        match $crate::channel::__select::try_select(&mut $entries, $biased) {
-            ::core::option::Option::Some(operation) => {
-                $crate::__ropewalk_select!(@finish operation (0) $arms)
-            }
-            none => {
-                ::core::mem::forget(none);
-                $body
-            }
-        }
-    };
-    (@wait $biased:tt $entries:ident $arms:tt [($timeout:expr) $body:tt]) => {
-        match $crate::channel::__select::select_timeout(&mut $entries, $timeout, $biased) {
-            ::core::option::Option::Some(operation) => {
-                $crate::__ropewalk_select!(@finish operation (0) $arms)
-            }
-            none => {
-                ::core::mem::forget(none);
-                $body
-            }
+    (@wait $biased:tt $entries:ident $arms:tt [() $body:tt]) => {{
+        let selected = $crate::channel::__select::try_select(&mut $entries, $biased);
+        $crate::__ropewalk_select!(@either selected $arms $body)
+    }};
+    (@wait $biased:tt $entries:ident $arms:tt [($timeout:expr) $body:tt]) => {{
+        let selected = $crate::channel::__select::select_timeout(&mut $entries, $timeout, $biased);
+        $crate::__ropewalk_select!(@either selected $arms $body)
+    }};
+
+    // All of it is moved on either way: what would be dropped behind a body would still borrow.
+    (@either $selected:ident $arms:tt $body:tt) => {
+        if $selected.is_none() {
+            ::core::mem::forget($selected);
+            $body
+        } else {
+            let operation = $crate::channel::__select::some($selected);
+            $crate::__ropewalk_select!(@finish operation (0) $arms)
         }
     };
 
