@@ -85,8 +85,8 @@ fn too_many_permits() {
     let all = permits.try_acquire_many(Semaphore::MAX_PERMITS).unwrap();
     assert!(permits.try_acquire_many(usize::MAX).is_none());
     drop(all);
-    assert!(panic_message(|| drop(Semaphore::new(usize::MAX))).contains("MAX_PERMITS"));
-    assert!(panic_message(|| drop(BoundedSemaphore::new(usize::MAX))).contains("MAX_PERMITS"));
+    assert!(panic_message(|| _ = Semaphore::new(usize::MAX)).contains("MAX_PERMITS"));
+    assert!(panic_message(|| _ = BoundedSemaphore::new(usize::MAX)).contains("MAX_PERMITS"));
 }
 
 #[test]
