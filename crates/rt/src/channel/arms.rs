@@ -6,9 +6,10 @@ use ropewalk_kernel::wait::{Joined, Place as Queued};
 use super::buffered::{Buffer, Buffered, Refusal};
 use super::error::TryRecvError;
 use super::landing::{Landing, NOTICE, Parcel};
+use super::receiver::{Receiver, Receiving};
 use super::rendezvous::Counterpart;
 use super::select::{Arm, Token};
-use super::{Receiver, Receiving, Sender, Sending};
+use super::sender::{Sender, Sending};
 use crate::join::JoinHandle;
 
 /// What a receive gives to a select.

@@ -14,9 +14,10 @@ use ropewalk_kernel::wait::AsyncWait;
 
 use super::buffered::{Buffer, Buffered};
 use super::error::{RecvError, SendError, TryRecvError, TrySendError};
+use super::receiver::{Receiver, Receiving};
 use super::rendezvous::{Alone, Offer, Offered, Rendezvous, Told};
+use super::sender::{Sender, Sending};
 use super::timed::Timed;
-use super::{Receiver, Receiving, Sender, Sending};
 
 /// Receives a message; from [`Receiver::recv_async`].
 #[must_use = "a future does nothing until it is awaited"]

@@ -13,15 +13,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::time::{Duration, Instant};
 
-use ropewalk_kernel::clock;
 use ropewalk_kernel::wait::{Joined, Limit, Place as Queued, Reason, Selected, spend, wait_any};
 
 use super::buffered::{Hold, Patience, has_passed};
-use super::error::{
-    ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
-};
+use super::error::{RecvError, SendError};
 use super::landing::{Landing, Parcel};
 use super::rendezvous::Counterpart;
 use super::timed::recv_never;
@@ -67,8 +63,8 @@ pub(super) enum Token {
 /// One operation of a select.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
-    arm: &'a (dyn Arm + 'a),
-    index: usize,
+    pub(super) arm: &'a (dyn Arm + 'a),
+    pub(super) index: usize,
 }
 
 // SAFETY: a sender or receiver whose messages aren't `Send` must not be used from elsewhere, and
@@ -80,7 +76,7 @@ unsafe impl Send for Entry<'_> {}
 unsafe impl Sync for Entry<'_> {}
 
 #[derive(Clone, Copy)]
-enum Wait {
+pub(super) enum Wait {
     Now,
     Until(Option<u64>),
 }
@@ -153,7 +149,7 @@ fn wait_for_nothing(wait: Wait) {
     }
 }
 
-fn run_select<'a>(
+pub(super) fn run_select<'a>(
     entries: &mut [Entry<'a>],
     wait: Wait,
     biased: bool,
@@ -196,7 +192,7 @@ fn run_select<'a>(
     }
 }
 
-fn run_ready(entries: &mut [Entry<'_>], wait: Wait, biased: bool) -> Option<usize> {
+pub(super) fn run_ready(entries: &mut [Entry<'_>], wait: Wait, biased: bool) -> Option<usize> {
     if entries.is_empty() {
         wait_for_nothing(wait);
         return None;
@@ -233,236 +229,6 @@ fn run_ready(entries: &mut [Entry<'_>], wait: Wait, biased: bool) -> Option<usiz
     }
 }
 
-/// Selects from operations that are put together while the program runs.
-///
-/// The counterpart for a list that is known when the program is written is
-/// [`select!`](crate::select).
-///
-/// # Examples
-///
-/// ```
-/// use ropewalk_rt::channel::{self, Select};
-///
-/// let channels: Vec<_> = (0..5).map(|_| channel::unbounded()).collect();
-/// channels[3].0.send("here").unwrap();
-/// let mut select = Select::new();
-/// for (_, receiver) in &channels {
-///     select.recv(receiver);
-/// }
-/// let operation = select.select();
-/// assert_eq!(operation.index(), 3);
-/// assert_eq!(operation.recv(&channels[3].1), Ok("here"));
-/// ```
-#[derive(Clone)]
-pub struct Select<'a> {
-    entries: Vec<Entry<'a>>,
-    next_index: usize,
-    biased: bool,
-}
-
-impl<'a> Select<'a> {
-    /// Makes an empty list. Of operations that can be done, a random one will be chosen.
-    pub fn new() -> Select<'a> {
-        Select {
-            entries: Vec::with_capacity(4),
-            next_index: 0,
-            biased: false,
-        }
-    }
-
-    /// Makes an empty list. Of operations that can be done, the one added first will be chosen.
-    pub fn new_biased() -> Select<'a> {
-        Select {
-            biased: true,
-            ..Select::new()
-        }
-    }
-
-    fn add(&mut self, arm: &'a (dyn Arm + 'a)) -> usize {
-        let index = self.next_index;
-        self.entries.push(Entry { arm, index });
-        self.next_index += 1;
-        index
-    }
-
-    /// Adds a send, and gives its index.
-    pub fn send<T>(&mut self, sender: &'a Sender<T>) -> usize {
-        self.add(sender)
-    }
-
-    /// Adds a receive, and gives its index.
-    pub fn recv<T>(&mut self, receiver: &'a Receiver<T>) -> usize {
-        self.add(receiver)
-    }
-
-    /// Adds the end of a task, and gives its index.
-    pub fn join<T>(&mut self, handle: &'a JoinHandle<T>) -> usize {
-        self.add(handle)
-    }
-
-    /// Takes an operation out. The indices of the others stay.
-    ///
-    /// # Panics
-    ///
-    /// If there is no operation with this index.
-    pub fn remove(&mut self, index: usize) {
-        assert!(
-            index < self.next_index,
-            "index out of bounds; {index} >= {}",
-            self.next_index,
-        );
-        let position = self.entries.iter().position(|entry| entry.index == index);
-        self.entries
-            .swap_remove(position.expect("no operation with this index"));
-    }
-
-    /// Puts what a biased choice relies on right: the order in which operations were added.
-    fn ordered(&mut self) -> &mut [Entry<'a>] {
-        if self.biased && !self.entries.is_sorted_by_key(|entry| entry.index) {
-            self.entries.sort_unstable_by_key(|entry| entry.index);
-        }
-        &mut self.entries
-    }
-
-    fn run(&mut self, wait: Wait) -> Option<SelectedOperation<'a>> {
-        let biased = self.biased;
-        run_select(self.ordered(), wait, biased)
-    }
-
-    fn run_ready(&mut self, wait: Wait) -> Option<usize> {
-        let biased = self.biased;
-        run_ready(self.ordered(), wait, biased)
-    }
-
-    /// Selects an operation that can be done at once.
-    ///
-    /// # Errors
-    ///
-    /// If there is none.
-    pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
-        self.run(Wait::Now).ok_or(TrySelectError)
-    }
-
-    /// Waits until one of the operations can be done. If the wait is cancelled, it gives one of
-    /// them, which will fail as if its channel were disconnected.
-    ///
-    /// # Panics
-    ///
-    /// If there are no operations.
-    pub fn select(&mut self) -> SelectedOperation<'a> {
-        self.assert_any();
-        self.run(Wait::Until(None))
-            .expect("a select without a deadline")
-    }
-
-    /// As [`select`](Self::select), for `timeout` at most.
-    ///
-    /// # Errors
-    ///
-    /// If no operation could be done in time.
-    pub fn select_timeout(
-        &mut self,
-        timeout: Duration,
-    ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.run(Wait::Until(Some(clock::deadline_after(timeout))))
-            .ok_or(SelectTimeoutError)
-    }
-
-    /// As [`select`](Self::select), until `deadline` at most.
-    ///
-    /// # Errors
-    ///
-    /// If no operation could be done in time.
-    pub fn select_deadline(
-        &mut self,
-        deadline: Instant,
-    ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.run(Wait::Until(Some(clock::instant_to_ns(deadline))))
-            .ok_or(SelectTimeoutError)
-    }
-
-    /// Gives the index of an operation that could be done at once, or would fail at once. By the
-    /// time it is tried somebody else may have been faster.
-    ///
-    /// # Errors
-    ///
-    /// If there is none.
-    pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
-        self.run_ready(Wait::Now).ok_or(TryReadyError)
-    }
-
-    /// Waits until one of the operations could be done, and gives its index. By the time it is
-    /// tried somebody else may have been faster. If the wait is cancelled it gives any.
-    ///
-    /// # Panics
-    ///
-    /// If there are no operations.
-    pub fn ready(&mut self) -> usize {
-        self.assert_any();
-        self.run_ready(Wait::Until(None))
-            .expect("a select without a deadline")
-    }
-
-    /// As [`ready`](Self::ready), for `timeout` at most.
-    ///
-    /// # Errors
-    ///
-    /// If no operation became ready in time.
-    pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
-        self.run_ready(Wait::Until(Some(clock::deadline_after(timeout))))
-            .ok_or(ReadyTimeoutError)
-    }
-
-    /// As [`ready`](Self::ready), until `deadline` at most.
-    ///
-    /// # Errors
-    ///
-    /// If no operation became ready in time.
-    pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
-        self.run_ready(Wait::Until(Some(clock::instant_to_ns(deadline))))
-            .ok_or(ReadyTimeoutError)
-    }
-
-    /// Empties the list, for use with other operations.
-    pub fn recycle<'b>(self) -> Select<'b> {
-        let Select {
-            mut entries,
-            biased,
-            ..
-        } = self;
-        entries.clear();
-        // An empty vector: the library turns it into one of the other type in place.
-        let entries = entries
-            .into_iter()
-            .map(|_| unreachable!("it was cleared"))
-            .collect();
-        Select {
-            entries,
-            next_index: 0,
-            biased,
-        }
-    }
-
-    fn assert_any(&self) {
-        assert!(
-            !self.entries.is_empty(),
-            "no operations have been added to `Select`"
-        );
-    }
-}
-
-impl Default for Select<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Select<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("Select { .. }")
-    }
-}
-
 /// An operation that was selected and must be completed, with [`send`](Self::send),
 /// [`recv`](Self::recv) or [`join`](Self::join).
 ///
@@ -484,7 +250,7 @@ impl SelectedOperation<'_> {
         self.entry.index
     }
 
-    fn into_token(self) -> Token {
+    pub(super) fn into_token(self) -> Token {
         let mut operation = ManuallyDrop::new(self);
         // SAFETY: neither the operation nor its token is used or dropped again.
         unsafe { ManuallyDrop::take(&mut operation.token) }
@@ -567,82 +333,5 @@ impl Drop for SelectedOperation<'_> {
 impl fmt::Debug for SelectedOperation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("SelectedOperation { .. }")
-    }
-}
-
-/// What `select!` expands to.
-pub mod macros {
-    use super::*;
-
-    use ropewalk_kernel::outcome::JoinError;
-
-    /// An arm that receives.
-    pub fn recv<T>(receiver: &Receiver<T>) -> Entry<'_> {
-        Entry {
-            arm: receiver,
-            index: 0,
-        }
-    }
-
-    /// An arm that sends.
-    pub fn send<T>(sender: &Sender<T>) -> Entry<'_> {
-        Entry {
-            arm: sender,
-            index: 0,
-        }
-    }
-
-    /// An arm that joins.
-    pub fn join<T>(handle: &JoinHandle<T>) -> Entry<'_> {
-        Entry {
-            arm: handle,
-            index: 0,
-        }
-    }
-
-    /// The arms, each with its index.
-    pub fn entries<const COUNT: usize>(mut entries: [Entry<'_>; COUNT]) -> [Entry<'_>; COUNT] {
-        for (index, entry) in entries.iter_mut().enumerate() {
-            entry.index = index;
-        }
-        entries
-    }
-
-    /// Waits for one of `entries`, which there are.
-    pub fn select<'a>(entries: &mut [Entry<'a>], biased: bool) -> SelectedOperation<'a> {
-        run_select(entries, Wait::Until(None), biased).expect("a select without a deadline")
-    }
-
-    /// Tries `entries`.
-    pub fn try_select<'a>(
-        entries: &mut [Entry<'a>],
-        biased: bool,
-    ) -> Option<SelectedOperation<'a>> {
-        run_select(entries, Wait::Now, biased)
-    }
-
-    /// Waits for one of `entries`, for a while.
-    pub fn select_timeout<'a>(
-        entries: &mut [Entry<'a>],
-        timeout: Duration,
-        biased: bool,
-    ) -> Option<SelectedOperation<'a>> {
-        let deadline = clock::deadline_after(timeout);
-        run_select(entries, Wait::Until(Some(deadline)), biased)
-    }
-
-    /// The operation that was selected.
-    pub fn some(selected: Option<SelectedOperation<'_>>) -> SelectedOperation<'_> {
-        selected.expect("it was looked at before")
-    }
-
-    /// Completes the operation at an arm that joins.
-    pub fn ended(operation: SelectedOperation<'_>) {
-        drop(operation.into_token());
-    }
-
-    /// The outcome of a task whose end was selected.
-    pub fn outcome<T>(handle: &mut JoinHandle<T>) -> Result<T, JoinError> {
-        handle.take_selected()
     }
 }

@@ -280,3 +280,86 @@ macro_rules! __ropewalk_select {
         ::core::unreachable!("an operation that is none of the arms")
     }};
 }
+
+/// What the macros' expansions call.
+pub mod support {
+    use std::time::Duration;
+
+    use ropewalk_kernel::clock;
+    use ropewalk_kernel::outcome::JoinError;
+
+    pub use super::super::select::Entry;
+    use super::super::select::{SelectedOperation, Wait, run_select};
+    use super::super::{Receiver, Sender};
+    use crate::join::JoinHandle;
+
+    /// An arm that receives.
+    pub fn recv<T>(receiver: &Receiver<T>) -> Entry<'_> {
+        Entry {
+            arm: receiver,
+            index: 0,
+        }
+    }
+
+    /// An arm that sends.
+    pub fn send<T>(sender: &Sender<T>) -> Entry<'_> {
+        Entry {
+            arm: sender,
+            index: 0,
+        }
+    }
+
+    /// An arm that joins.
+    pub fn join<T>(handle: &JoinHandle<T>) -> Entry<'_> {
+        Entry {
+            arm: handle,
+            index: 0,
+        }
+    }
+
+    /// The arms, each with its index.
+    pub fn entries<const COUNT: usize>(mut entries: [Entry<'_>; COUNT]) -> [Entry<'_>; COUNT] {
+        for (index, entry) in entries.iter_mut().enumerate() {
+            entry.index = index;
+        }
+        entries
+    }
+
+    /// Waits for one of `entries`, which there are.
+    pub fn select<'a>(entries: &mut [Entry<'a>], biased: bool) -> SelectedOperation<'a> {
+        run_select(entries, Wait::Until(None), biased).expect("a select without a deadline")
+    }
+
+    /// Tries `entries`.
+    pub fn try_select<'a>(
+        entries: &mut [Entry<'a>],
+        biased: bool,
+    ) -> Option<SelectedOperation<'a>> {
+        run_select(entries, Wait::Now, biased)
+    }
+
+    /// Waits for one of `entries`, for a while.
+    pub fn select_timeout<'a>(
+        entries: &mut [Entry<'a>],
+        timeout: Duration,
+        biased: bool,
+    ) -> Option<SelectedOperation<'a>> {
+        let deadline = clock::deadline_after(timeout);
+        run_select(entries, Wait::Until(Some(deadline)), biased)
+    }
+
+    /// The operation that was selected.
+    pub fn some(selected: Option<SelectedOperation<'_>>) -> SelectedOperation<'_> {
+        selected.expect("it was looked at before")
+    }
+
+    /// Completes the operation at an arm that joins.
+    pub fn ended(operation: SelectedOperation<'_>) {
+        drop(operation.into_token());
+    }
+
+    /// The outcome of a task whose end was selected.
+    pub fn outcome<T>(handle: &mut JoinHandle<T>) -> Result<T, JoinError> {
+        handle.take_selected()
+    }
+}

@@ -42,7 +42,7 @@ impl Timed {
 
     pub(super) fn every(period: Duration) -> Timed {
         let next = clock::deadline_after(period);
-        let period = next.saturating_sub(clock::deadline_after(Duration::ZERO));
+        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
         Timed::new(next, Kind::Periodic { period })
     }
 
