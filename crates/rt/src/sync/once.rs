@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use ropewalk_kernel::task::Task;
+use ropewalk_kernel::cancel::current_id;
 use ropewalk_kernel::wait::{AsyncWait, Limit, Outcome, Reason, WaitQueue};
 
 use super::{until, wait_error, within};
@@ -174,7 +174,7 @@ impl Once {
             .compare_exchange(NEW, RUNNING, Ordering::Acquire, Ordering::Acquire)
         {
             Ok(_) => {
-                let owner = if owned { Task::current().id() } else { 0 };
+                let owner = if owned { current_id() } else { 0 };
                 self.owner.store(owner, Ordering::Relaxed);
                 Begun::Running(Running { once: self })
             }
@@ -210,7 +210,7 @@ impl Once {
     /// An initialiser that waits for itself would wait for ever.
     fn refuse_recursion(&self) {
         // Relaxed: only one's own store can match.
-        if self.owner.load(Ordering::Relaxed) == Task::current().id() {
+        if self.owner.load(Ordering::Relaxed) == current_id() {
             panic!("an initialiser came back to what it initialises");
         }
     }

@@ -7,6 +7,7 @@
 )]
 
 mod barrier;
+mod destructors;
 mod event;
 mod once;
 mod reentrant;
