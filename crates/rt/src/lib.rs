@@ -16,6 +16,7 @@ mod join;
 pub mod net;
 mod private;
 pub mod promise;
+pub mod queue;
 pub mod results;
 mod run;
 mod runtime;
