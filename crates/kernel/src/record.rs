@@ -126,9 +126,18 @@ pub(crate) struct Extra {
     pub(crate) stance: Stance,
     /// The slot of a thread.
     slot: Mutex<Option<Arc<Slot>>>,
-    pub(crate) callbacks: Mutex<Vec<Callback>>,
+    pub(crate) callbacks: Mutex<Callbacks>,
     /// The running task's own.
     pub(crate) locals: UnsafeCell<Option<Box<Locals>>>,
+}
+
+/// What is to be called with the outcome.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    pub(crate) list: Vec<Callback>,
+    /// Whether somebody calls them, after the end, and will see what is added. Outcomes need not
+    /// be `Sync`: two threads must not call at once.
+    pub(crate) being_called: bool,
 }
 
 /// A callback that looks at the outcome in the record.
@@ -261,7 +270,7 @@ impl Record {
             name: Mutex::new(None),
             stance: Stance::new(),
             slot: Mutex::new(None),
-            callbacks: Mutex::new(Vec::new()),
+            callbacks: Mutex::default(),
             locals: UnsafeCell::new(None),
         }));
         let made = self.extra.compare_exchange(

@@ -386,7 +386,7 @@ fn call_back(record: &Record) -> u32 {
                 .unwrap_or_else(PoisonError::into_inner);
             // Under the lock: what is added later sets it again.
             record.life.fetch_and(!CALLBACKS, Ordering::SeqCst);
-            std::mem::take(&mut *callbacks)
+            std::mem::take(&mut callbacks.list)
         };
         for callback in callbacks {
             contained(|| callback(record));
@@ -583,7 +583,8 @@ impl<T> Handle<T> {
     }
 
     /// Calls `callback` with the outcome when the task has ended, before joiners see it; at
-    /// once if it has ended already. On the thread that ends the task, or the caller's.
+    /// once if it has ended already. On the thread that ends the task, or the caller's, or, if
+    /// several call this at once after the end, on one of theirs.
     ///
     /// # Panics
     ///
@@ -610,16 +611,24 @@ impl<T> Handle<T> {
         // SAFETY: only the lifetime of `T` is forgotten. The callback is called, or dropped,
         // before the outcome of type `T` is.
         let call: Box<dyn FnOnce(&Record) + Send + 'static> = unsafe { std::mem::transmute(call) };
-        callbacks.push(call);
-        if record.life.fetch_or(CALLBACKS, Ordering::SeqCst) & DONE == 0 {
+        callbacks.list.push(call);
+        if record.life.fetch_or(CALLBACKS, Ordering::SeqCst) & DONE == 0 || callbacks.being_called {
             return;
         }
-        // It has ended: nobody else calls it.
-        let left = std::mem::take(&mut *callbacks);
-        drop(callbacks);
-        for callback in left {
-            contained(|| callback(record));
+        // It has ended: nobody else calls them, until we say that we are through.
+        callbacks.being_called = true;
+        while !callbacks.list.is_empty() {
+            let list = std::mem::take(&mut callbacks.list);
+            drop(callbacks);
+            for callback in list {
+                contained(|| callback(record));
+            }
+            callbacks = extra
+                .callbacks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
         }
+        callbacks.being_called = false;
     }
 
     /// The queue of those who wait for the end, and whether it has come: for waits in

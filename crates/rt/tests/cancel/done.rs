@@ -140,6 +140,34 @@ fn callbacks_race_with_the_end() {
     });
 }
 
+/// Outcomes need not be `Sync`: two callbacks at once would race on this one's cell.
+#[test]
+fn callbacks_after_the_end_are_called_one_at_a_time() {
+    use std::cell::Cell;
+    on_each(|| {
+        let rounds = if cfg!(debug_assertions) {
+            2_000
+        } else {
+            50_000
+        };
+        let handle = coroutine::spawn(|| Cell::new(0_usize));
+        until(|| handle.is_finished());
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..rounds {
+                        handle.on_done(|count| {
+                            let count = count.as_ref().unwrap();
+                            count.set(count.get() + 1);
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(handle.join().unwrap().get(), 4 * rounds);
+    });
+}
+
 #[test]
 fn a_task_that_joins_itself_is_told() {
     on_each(|| {
