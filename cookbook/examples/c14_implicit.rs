@@ -43,8 +43,8 @@ pub fn compute(callback: Callback) -> Result<(), String> {
     let work = coroutine::spawn(|| {
         let value = 6 * 7;
         let outcome = catch_unwind(AssertUnwindSafe(|| no_wait(|| callback(value))));
-        outcome.map_err(|panic| match panic.downcast_ref::<&str>() {
-            Some(message) => (*message).to_string(),
+        outcome.map_err(|panic| match panic.downcast_ref::<String>() {
+            Some(message) => message.clone(),
             None => "a panic without a message".to_string(),
         })
     });

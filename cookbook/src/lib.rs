@@ -14,8 +14,12 @@
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
 //! | N1 | blocking echo server with a pool of 3, and its client | `n1_echo` |
 //! | W1 | raw HTTP/1.0 GET over a stream, several hosts at once | `w1_raw_http` |
+//! | N7 | sticky packets: TCP has no message borders | `n7_framing` |
+//! | W2 | callback client: tasks with a callback each, run until all are done | `w2_callbacks` |
 //! | W4 | routes, `match_info`, `query_string`, status 201, `run_app` with its banner and Ctrl-C | `w4_routes` |
 //! | W5 | a slow handler must not stall the others | `w5_slow_handler` |
+//! | W6 | a handler that waits for a `Future` with a timeout, which yields the answer | `w6_delayed` |
+//! | W7 | one request resolves another's `Future` | `w7_stop_index` |
 //! | W8 | an unknown URL, `/favicon.ico` | `w8_not_found` |
 //!
 //! # Mistakes that don't compile

@@ -8,4 +8,5 @@ mod network;
 pub mod program;
 mod programs;
 mod threads;
+mod waiting;
 mod web;

@@ -18,3 +18,11 @@ pub mod w4_routes;
 pub mod w5_slow_handler;
 #[path = "../../examples/w8_not_found.rs"]
 pub mod w8_not_found;
+#[path = "../../examples/n7_framing.rs"]
+pub mod n7_framing;
+#[path = "../../examples/w2_callbacks.rs"]
+pub mod w2_callbacks;
+#[path = "../../examples/w6_delayed.rs"]
+pub mod w6_delayed;
+#[path = "../../examples/w7_stop_index.rs"]
+pub mod w7_stop_index;

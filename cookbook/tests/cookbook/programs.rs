@@ -40,6 +40,15 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "n7_framing",
+        arguments: &[],
+        lines: &[
+            "a message: \"sticky packets\"",
+            "a line: \"two\"",
+            "a line: \"the last\"",
+        ],
+    },
+    Run {
         program: "t1_threads",
         arguments: &[],
         lines: &[
@@ -58,6 +67,15 @@ const RUNS: &[Run] = &[
         lines: &["5 hosts fetched at once"],
     },
     Run {
+        program: "w2_callbacks",
+        arguments: &[],
+        lines: &[
+            "GET /slow: timed out",
+            "GET /page: 200 \"a page\"",
+            "POST /echo: 200 \"some data\"",
+        ],
+    },
+    Run {
         program: "w4_routes",
         arguments: &[],
         lines: &[
@@ -70,6 +88,25 @@ const RUNS: &[Run] = &[
         program: "w5_slow_handler",
         arguments: &["0.5"],
         lines: &[],
+    },
+    Run {
+        program: "w6_delayed",
+        arguments: &[],
+        lines: &[
+            "made at once, waited for long: \"the answer\"",
+            "made late, waited for shortly: \"the default\"",
+            "the late answer went back to its maker",
+        ],
+    },
+    Run {
+        program: "w7_stop_index",
+        arguments: &[],
+        lines: &[
+            "/stopindex: nobody waits",
+            "the newer /index: released by the first",
+            "the older /index: released by the second",
+            "a client went away, and nobody waits any more",
+        ],
     },
     Run {
         program: "w8_not_found",

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use ropewalk_rt::net::TcpStream;
+
 use crate::codec::ProtocolError;
 use crate::codec::body::Decoder;
 
@@ -14,6 +16,8 @@ pub(super) trait Wire {
     fn fill(&mut self) -> io::Result<usize>;
     /// Asks the client for the body it holds back.
     fn send_continue(&mut self) -> io::Result<()>;
+    /// The client's socket, if there is one, once what is to be sent is sent.
+    fn socket(&mut self) -> Option<&TcpStream>;
 }
 
 /// A request's body; an [`io::Read`].

@@ -481,6 +481,12 @@ impl<S: Stream> Wire for TcpWire<'_, S> {
         self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         self.flush()
     }
+
+    fn socket(&mut self) -> Option<&TcpStream> {
+        // A failure shows in what follows.
+        let _ = self.flush();
+        self.stream.tcp()
+    }
 }
 
 /// A client in memory: what it sends, and what it is answered.

@@ -31,7 +31,7 @@ mod response;
 pub use accept::{Handle, Server, Unfinished};
 pub use app::{App, Handler};
 pub use body::RequestBody;
-pub use request::Request;
+pub use request::{ClientGone, Request};
 pub use response::{BodyWriter, IntoResponse, Response, Upgraded};
 
 use std::time::Duration;

@@ -2,11 +2,17 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::HeaderMap;
 use http::{Method, Uri, Version};
+
+use ropewalk_rt::cancel::Token;
+use ropewalk_rt::coroutine::{self, ScopedJoinHandle};
+use ropewalk_rt::net::TcpStream;
 
 use super::body::RequestBody;
 use crate::codec::RequestHead;
@@ -18,6 +24,56 @@ pub struct Request<'c> {
     pub(super) body: RequestBody<'c>,
     pub(super) peer: Option<SocketAddr>,
     headers: OnceCell<HeaderMap>,
+}
+
+/// The client went away while its handler ran; holds what the handler's closure returned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ClientGone<T = ()>(T);
+
+impl<T> ClientGone<T> {
+    /// What the closure returned after its wait was ended.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for ClientGone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientGone(..)")
+    }
+}
+
+impl<T> fmt::Display for ClientGone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client went away")
+    }
+}
+
+impl<T> std::error::Error for ClientGone<T> {}
+
+/// Stops watching when it is dropped, also by a panic.
+struct Watcher<'scope>(ScopedJoinHandle<'scope, ()>);
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Waits until the client closes its side or sends something; says whether it was the first.
+fn has_gone(stream: &TcpStream) -> bool {
+    loop {
+        match stream.peek(&mut [0]) {
+            Ok(received) => return received == 0,
+            // The server's deadline for the next request; or we are stopped, and see it next.
+            Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return true,
+            Err(_) => return false,
+        }
+        if ropewalk_rt::cancel::check().is_err() {
+            return false;
+        }
+    }
 }
 
 /// What the route's `{name}`s stand for.
@@ -132,6 +188,37 @@ impl<'c> Request<'c> {
     /// The client's address; `None` in tests without a network.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Runs `f` for as long as the client is there: when it closes its connection, what waits in
+    /// `f` is [cancelled](ropewalk_rt::cancel).
+    ///
+    /// What is to be sent before is sent first. Read the body before: data that the client has
+    /// sent ahead, a next request too, hides its going away.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientGone`], with what `f` returned, if the client has gone.
+    pub fn while_connected<T>(&mut self, f: impl FnOnce() -> T) -> Result<T, ClientGone<T>> {
+        let Some(stream) = self.body.wire.socket() else {
+            return Ok(f());
+        };
+        let token = Token::new();
+        let gone = AtomicBool::new(false);
+        let value = coroutine::scope(|s| {
+            let _watcher = Watcher(s.spawn(|| {
+                if has_gone(stream) {
+                    gone.store(true, Ordering::SeqCst);
+                    token.cancel();
+                }
+            }));
+            token.run(f)
+        });
+        if gone.load(Ordering::SeqCst) {
+            Err(ClientGone(value))
+        } else {
+            Ok(value)
+        }
     }
 
     /// Says whether the client asks to upgrade the connection.
