@@ -23,6 +23,10 @@
 //! holds a reference to the record. A canceller holds none: records are type-stable, and a
 //! stale one at worst makes another async task be polled once for nothing.
 //!
+//! A wake that finds the task scheduled or notified already still writes the word, with
+//! `Release`: the poll that is its wake takes the word with `Acquire`, and so sees what was
+//! written before the wake. A load alone could be ahead of those writes.
+//!
 //! Cancelling drops the future, before the next poll.
 //!
 //! # A timer
@@ -79,7 +83,8 @@ impl<F: Future> Polled<F> {
     ///
     /// As [`Behaviour::run`].
     unsafe fn run(record: &Record) -> bool {
-        record.phase.store(RUNNING, Ordering::SeqCst);
+        // Takes over what those wrote who found it scheduled: this poll is their wake.
+        record.phase.swap(RUNNING, Ordering::AcqRel);
         if task::has_besides(record) && !task::begin_besides(record) {
             // SAFETY: the runner's.
             unsafe { Self::end_without(record, JoinError::Cancelled) };
@@ -138,12 +143,13 @@ impl<F: Future> Polled<F> {
     fn pause(record: &Record) -> bool {
         // It leaves this stack; the next poll is on another's.
         record.host.set(std::ptr::null_mut());
-        let idle = record
-            .phase
-            .compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst);
+        let idle =
+            record
+                .phase
+                .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Relaxed);
         if idle.is_err() {
             // Woken meanwhile: behind what is runnable, so that it can't keep others out.
-            record.phase.store(SCHEDULED, Ordering::SeqCst);
+            record.phase.swap(SCHEDULED, Ordering::AcqRel);
             let worker = Worker::current().expect("a task is polled on a worker");
             worker.reschedule(NonNull::from(record));
         }
@@ -244,16 +250,16 @@ where
 
 /// Has an async task polled once more. The record may be another's by now, or no async task's.
 pub(crate) fn wake(record: &Record) {
-    let mut phase = record.phase.load(Ordering::SeqCst);
+    let mut phase = record.phase.load(Ordering::Relaxed);
     loop {
         let next = match phase {
-            IDLE => SCHEDULED,
-            RUNNING => NOTIFIED,
+            IDLE | SCHEDULED => SCHEDULED,
+            RUNNING | NOTIFIED => NOTIFIED,
             _ => return,
         };
         match record
             .phase
-            .compare_exchange_weak(phase, next, Ordering::SeqCst, Ordering::SeqCst)
+            .compare_exchange_weak(phase, next, Ordering::AcqRel, Ordering::Relaxed)
         {
             Ok(_) if phase == IDLE => break,
             Ok(_) => return,
