@@ -35,7 +35,7 @@ pub(crate) fn start<T: Send + 'static>(
     number: usize,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         return spawn(body);
     }
     thread::spawn(|| {

@@ -2,12 +2,15 @@
 //! coroutines and async tasks, on each stage of `stage`.
 
 mod clocks;
+mod contention;
 mod conserve;
 mod disconnect;
 mod drops;
 mod fixture;
 mod iterate;
+mod ready;
 mod rendezvous;
+mod selecting;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]
 mod stage;
