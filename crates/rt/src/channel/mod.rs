@@ -44,6 +44,7 @@
 //! - `select!` takes `join(handle) -> result` arms.
 
 mod arms;
+pub mod broadcast;
 mod buffered;
 mod error;
 mod future;
@@ -58,6 +59,7 @@ mod select_list;
 mod select_macro;
 mod sender;
 mod timed;
+pub mod watch;
 
 use std::ops::Deref;
 use std::sync::Arc;
