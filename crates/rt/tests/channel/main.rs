@@ -7,7 +7,9 @@ mod conserve;
 mod disconnect;
 mod drops;
 mod fixture;
+mod futures;
 mod iterate;
+mod pairings;
 mod ready;
 mod rendezvous;
 mod selecting;
@@ -15,3 +17,5 @@ mod selecting;
 #[allow(dead_code)]
 mod stage;
 mod states;
+#[path = "../sync/who.rs"]
+mod who;
