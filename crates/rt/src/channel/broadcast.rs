@@ -35,7 +35,7 @@ use super::SendError;
 /// Makes a channel on which each receiver gets every message; mirrors tokio's `broadcast`.
 ///
 /// It holds up to `capacity` messages, for which memory is taken as they come. Sending never
-/// waits.
+/// waits. Messages must be `Sync`, as several receivers may clone one at a time.
 ///
 /// # Panics
 ///
@@ -362,12 +362,14 @@ impl<T: Clone> Receiver<T> {
         &mut self,
         deadline: impl FnOnce() -> Option<u64>,
     ) -> Result<T, RecvTimeoutError> {
-        if self.shared.lock().is_quiet(self.next) {
+        let mut received = self.try_recv();
+        if matches!(received, Err(TryRecvError::Empty)) {
             self.wait(deadline())?;
+            received = self.try_recv();
         }
-        // Nobody else takes what is there; it can become too late for it, though.
-        self.try_recv().map_err(|error| match error {
+        received.map_err(|error| match error {
             TryRecvError::Lagged(missed) => RecvTimeoutError::Lagged(missed),
+            // Not empty: nobody else takes what the wait found.
             TryRecvError::Closed | TryRecvError::Empty => RecvTimeoutError::Closed,
         })
     }

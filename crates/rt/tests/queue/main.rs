@@ -1,6 +1,7 @@
-//! The behaviour of `queue`: from threads, coroutines and async tasks, on each stage of `stage`.
+//! The behaviour of `queue`, `channel::watch` and `channel::broadcast`: from threads, coroutines and async tasks, on each stage of `stage`.
 
 mod basics;
+mod broadcast;
 mod closing;
 mod crowds;
 mod misuse;
@@ -9,6 +10,7 @@ mod misuse;
 mod stage;
 mod stress;
 mod waiting;
+mod watch;
 #[path = "../sync/who.rs"]
 #[allow(dead_code)]
 mod who;
