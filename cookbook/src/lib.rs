@@ -10,8 +10,13 @@
 //! |---|---|---|
 //! | T1 | `threading.Thread(target=, name=)`, subclassing it, `start`, `join`, `getName`, `setName`, `ident`, `is_alive`, `currentThread`, `enumerate`, `activeCount` | `t1_threads` |
 //! | T2 | daemon threads | `t2_daemons` |
+//! | C4 | `gevent.spawn`, `joinall(timeout=2)`, `.value`, `sleep(0)`, `Pool(n)`, `Group`; eventlet's `GreenPool` | `c4_groups` |
+//! | C5 | `gevent.Timeout`, `kill`, `killall` | `c5_timeouts` |
+//! | C7 | `async def`, `async with`, `async for`, tasks, `gather`, `wait`, `iscoroutine` | `c7_async` |
 //! | C12 | a million tasks | `c12_million` |
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
+//! | E2 | `future.add_done_callback` | `e2_callbacks` |
+//! | E8 | a pool as a queue of tokens: take one, run, put it back | `e8_tokens` |
 //! | N1 | blocking echo server with a pool of 3, and its client | `n1_echo` |
 //! | W1 | raw HTTP/1.0 GET over a stream, several hosts at once | `w1_raw_http` |
 //! | N7 | sticky packets: TCP has no message borders | `n7_framing` |
@@ -36,6 +41,24 @@
 //! let builder = ropewalk::coroutine::Builder::new().daemon(true);
 //! let handle = builder.spawn(|| ()).unwrap();
 //! assert!(handle.task().is_daemon());
+//! ```
+//!
+//! C7: Python finds out by `iscoroutine` what can be awaited, and warns at the end of what
+//! never was. Here the first is an error of the compiler, and the second a warning of it:
+//!
+//! ```compile_fail,E0277
+//! fn square(number: u64) -> u64 {
+//!     number * number
+//! }
+//! ropewalk::block_on(async { square(3).await });
+//! ```
+//!
+//! ```compile_fail
+//! #![deny(unused_must_use)]
+//! async fn square(number: u64) -> u64 {
+//!     number * number
+//! }
+//! square(3);
 //! ```
 #![forbid(unsafe_code)]
 

@@ -7,6 +7,7 @@ mod network;
 #[allow(dead_code)]
 pub mod program;
 mod programs;
+mod tasks;
 mod threads;
 mod waiting;
 mod web;

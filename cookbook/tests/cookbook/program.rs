@@ -1,9 +1,19 @@
 //! The programs as modules.
 
+#[path = "../../examples/c4_groups.rs"]
+pub mod c4_groups;
+#[path = "../../examples/c5_timeouts.rs"]
+pub mod c5_timeouts;
+#[path = "../../examples/c7_async.rs"]
+pub mod c7_async;
 #[path = "../../examples/c12_million.rs"]
 pub mod c12_million;
 #[path = "../../examples/c14_implicit.rs"]
 pub mod c14_implicit;
+#[path = "../../examples/e2_callbacks.rs"]
+pub mod e2_callbacks;
+#[path = "../../examples/e8_tokens.rs"]
+pub mod e8_tokens;
 #[path = "../../examples/n1_echo.rs"]
 pub mod n1_echo;
 #[path = "../../examples/t1_threads.rs"]
