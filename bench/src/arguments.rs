@@ -7,15 +7,19 @@ use crate::child::Role;
 pub(crate) const USAGE: &str = "\
 usage: ropewalk-bench NAME [--quick] [--rounds N] [--only CONTENDER,...]
 
-  NAME       switch, spawn, memory, echo, http, http-pipelined or all
+  NAME       switch, spawn, memory, mutex, channel, timers, echo, http, http-pipelined
+             or all
   --quick    fewer and shorter rounds: about 20 s for each NAME
   --rounds   how many rounds to take medians over
   --only     run these contenders alone (their names are those of the output)";
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 10] = [
     "switch",
     "spawn",
     "memory",
+    "mutex",
+    "channel",
+    "timers",
     "echo",
     "http",
     "http-pipelined",

@@ -10,6 +10,7 @@
 //! |---|---|---|---|
 //! | tasks | nothing | `switch TASKS YIELDS`, `switch-calls TASKS YIELDS`, `spawn BATCH BATCHES` | nanoseconds |
 //! | tasks | nothing | `sleepers COUNT BUFFER` | four numbers, see `memory::hold` |
+//! | waiting | nothing | a command of `mutex`, `channel` or `timers` and three numbers | nanoseconds |
 //! | echo, http, http-pipelined | its port | `usage` | user and system microseconds |
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use crate::measure::{self, Usage};
 use crate::memory;
-use crate::peers::{self, YieldSite};
+use crate::peers::{self, Fixed, YieldSite};
 
 /// How long the parent waits for an answer before it gives a child up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) enum Role {
     /// Runs tasks on request: `switch`, `spawn` and `memory`.
     Tasks,
+    /// Locks, sends and sleeps on request: `mutex`, `channel` and `timers`.
+    Waiting,
     /// Serves a TCP echo.
     Echo,
     /// Serves HTTP.
@@ -38,11 +41,18 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    const ALL: [Role; 4] = [Role::Tasks, Role::Echo, Role::Http, Role::HttpPipelined];
+    const ALL: [Role; 5] = [
+        Role::Tasks,
+        Role::Waiting,
+        Role::Echo,
+        Role::Http,
+        Role::HttpPipelined,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Role::Tasks => "tasks",
+            Role::Waiting => "waiting",
             Role::Echo => "echo",
             Role::Http => "http",
             Role::HttpPipelined => "http-pipelined",
@@ -176,6 +186,7 @@ pub(crate) fn play(role: Role, contender: &str, core: Option<usize>) {
     }
     match role {
         Role::Tasks => run_tasks(contender),
+        Role::Waiting => wait_on_request(contender),
         Role::Echo => serve(peers::echo_server(contender)),
         Role::Http => serve(peers::http_server(contender, false)),
         Role::HttpPipelined => serve(peers::http_server(contender, true)),
@@ -206,6 +217,16 @@ fn run_tasks(contender: &str) {
             "sleepers" => say(&memory::hold(tasks.as_ref(), count, times != 0)),
             other => panic!("unknown command: {other}"),
         }
+    }
+}
+
+fn wait_on_request(contender: &str) {
+    let mut fixed = Fixed::default();
+    for line in io::stdin().lock().lines() {
+        let line = line.expect("readable standard input");
+        let (command, rest) = line.split_once(' ').expect("a command and its numbers");
+        let counts = numbers(rest).expect("three numbers");
+        say(&fixed.run(contender, command, counts).as_nanos().to_string());
     }
 }
 

@@ -4,13 +4,14 @@
 //! prints one JSON object a line on standard output and a Markdown table on standard error.
 //! BENCHMARKS.md says what each benchmark measures and how.
 //!
-//! The rooms: `switch`, `spawn`, `memory`, `echo` and `http` hold one benchmark each; `peers`
+//! The rooms: `switch`, `spawn`, `memory`, `mutex`, `channel`, `timers`, `echo` and `http` hold one benchmark each; `peers`
 //! holds the contenders' side of them; `child` runs a contender in a process of its own;
 //! `contest` takes the contenders' turns, `paced` for `switch` and `spawn`, `server` for the
 //! servers; `load` generates the load of the server benchmarks;
 //! `measure` reads clocks and counters; `report` prints.
 
 mod arguments;
+mod channel;
 mod child;
 mod contest;
 mod echo;
@@ -20,6 +21,7 @@ mod http;
 mod load;
 mod measure;
 mod memory;
+mod mutex;
 mod paced;
 mod peers;
 mod report;
@@ -27,6 +29,7 @@ mod response;
 mod server;
 mod spawn;
 mod switch;
+mod timers;
 
 use std::process::ExitCode;
 
@@ -35,10 +38,13 @@ use report::Report;
 
 type Benchmark = fn(&Arguments) -> Report;
 
-const BENCHMARKS: [(&str, Benchmark); 6] = [
+const BENCHMARKS: [(&str, Benchmark); 9] = [
     ("switch", switch::run),
     ("spawn", spawn::run),
     ("memory", memory::run),
+    ("mutex", mutex::run),
+    ("channel", channel::run),
+    ("timers", timers::run),
     ("echo", echo::run),
     ("http", http::run),
     ("http-pipelined", http::run_pipelined),

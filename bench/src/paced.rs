@@ -27,11 +27,10 @@ impl Paced<'_> {
     /// Starts `contender` and finds the portion that takes it about `portion_time`; the
     /// attempts are its warm-up.
     fn set_up<'r>(
-        contender: &str,
+        child: Child,
         request: &'r Request,
         portion_time: Duration,
     ) -> io::Result<Paced<'r>> {
-        let child = Child::start(Role::Tasks, contender, measure::server_core())?;
         let mut paced = Paced {
             child,
             request,
@@ -47,6 +46,12 @@ impl Paced<'_> {
             }
             paced.portion = operations.saturating_mul(4);
         }
+    }
+
+    /// Does one portion: nanoseconds an operation.
+    fn sample(&mut self) -> io::Result<f64> {
+        let (operations, ns) = self.run()?;
+        Ok(ns as f64 / operations as f64)
     }
 
     /// Does one portion: the operations done and the nanoseconds they took.
@@ -69,11 +74,56 @@ pub(crate) fn compare(
         title,
         &arguments.select(contenders),
         arguments.rounds(9, 25),
-        |contender| Paced::set_up(contender, request, portion_time),
-        |paced| {
-            paced
-                .run()
-                .map(|(operations, ns)| ns as f64 / operations as f64)
+        |contender| {
+            let child = Child::start(Role::Tasks, contender, measure::server_core())?;
+            Paced::set_up(child, request, portion_time)
         },
+        Paced::sample,
+    )
+}
+
+/// As [`compare`], in the `waiting` role and on all cores.
+pub(crate) fn compare_free(
+    title: &str,
+    arguments: &Arguments,
+    contenders: &[&'static str],
+    request: &Request,
+) -> Vec<Entry<f64>> {
+    let portion_time = Duration::from_millis(if arguments.quick { 20 } else { 60 });
+    contest::interleave(
+        title,
+        &arguments.select(contenders),
+        arguments.rounds(7, 15),
+        |contender| {
+            let child = Child::start(Role::Waiting, contender, None)?;
+            Paced::set_up(child, request, portion_time)
+        },
+        Paced::sample,
+    )
+}
+
+/// As [`compare_free`], with one portion of the request's own size a round.
+pub(crate) fn compare_once(
+    title: &str,
+    arguments: &Arguments,
+    contenders: &[&'static str],
+    request: &Request,
+) -> Vec<Entry<f64>> {
+    contest::interleave(
+        title,
+        &arguments.select(contenders),
+        arguments.rounds(3, 7),
+        |contender| {
+            let child = Child::start(Role::Waiting, contender, None)?;
+            let mut paced = Paced {
+                child,
+                request,
+                portion: 0,
+            };
+            // The first is the warm-up.
+            paced.run()?;
+            Ok(paced)
+        },
+        Paced::sample,
     )
 }

@@ -9,8 +9,11 @@ use crate::contest::Entry;
 use crate::measure::median;
 
 /// The crates whose versions belong to a result.
-const PEERS: [&str; 6] = [
+const PEERS: [&str; 9] = [
     "tokio",
+    "parking_lot",
+    "crossbeam-channel",
+    "flume",
     "hyper",
     "hyper-util",
     "axum",

@@ -1,17 +1,23 @@
 //! The contenders' side of the benchmarks, one file for each way of doing the work.
 //!
-//! What all of them keep to: one worker, the same bytes in and out, `TCP_NODELAY` on, and
+//! What those of tasks and servers keep to: one worker, the same bytes in and out, `TCP_NODELAY` on, and
 //! otherwise what the library sets by itself or its documentation recommends for a server.
 
 mod axum;
 mod bare;
 mod gate;
 mod hyper;
+mod locks;
 mod may;
 mod may_minihttp;
+mod messages;
 mod ropewalk;
+mod sleeps;
 mod threads;
 mod tokio;
+mod waiting;
+
+pub(crate) use waiting::Fixed;
 
 use std::io;
 use std::time::Duration;
