@@ -1,4 +1,176 @@
 //! Write blocking Rust, get async scale, keep your crates.
+//!
+//! ```no_run
+//! use ropewalk::{coroutine, net::{TcpListener, TcpStream}};
+//! use std::io::{self, Read, Write};
+//!
+//! #[ropewalk::main]
+//! fn main() -> io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:7000")?;
+//!     for stream in listener.incoming() {
+//!         let stream = stream?;
+//!         coroutine::spawn(move || echo(stream));
+//!     }
+//!     Ok(())
+//! }
+//!
+//! fn echo(mut stream: TcpStream) -> io::Result<()> {
+//!     let mut buf = [0; 4096];
+//!     loop {
+//!         let n = stream.read(&mut buf)?; // only this coroutine waits
+//!         if n == 0 {
+//!             return Ok(());
+//!         }
+//!         stream.write_all(&buf[..n])?;
+//!     }
+//! }
+//! ```
+//!
+//! A [coroutine](mod@coroutine) is a closure with a stack of its own. It starts on whichever worker is
+//! free, **stays on that worker's thread** to its end, and gives way only where it waits: in a
+//! read, a lock, a join, a sleep. Nothing needs to be set up: the first `spawn` starts the global
+//! runtime, with a worker for each core; [`Runtime`] is for one of your own.
+//!
+//! # Waiting
+//!
+//! Whatever waits here may be called from threads, coroutines and `async` code alike, in any
+//! mixture: a thread blocks, a coroutine gives way to others, and `async` code awaits, or
+//! calls the plain form and holds a stack for that while (as it must for sockets and for
+//! [`sync::Condvar`]). The forms have the same names everywhere:
+//!
+//! | form | waits |
+//! |---|---|
+//! | `recv()`, `join()`, `acquire()` | for as long as it takes |
+//! | `try_recv()` | not at all |
+//! | `recv_timeout(duration)`, `recv_deadline(instant)` | until then |
+//! | `recv_async()` | as a future, on any executor; dropped, it has taken nothing |
+//!
+//! ```
+//! use ropewalk::{channel, coroutine, spawn_async, thread};
+//!
+//! let (sender, receiver) = channel::bounded(1);
+//! let (one, two) = (sender.clone(), sender.clone());
+//! coroutine::spawn(move || one.send("from a coroutine").unwrap());
+//! thread::spawn(move || sender.send("from a thread").unwrap());
+//! spawn_async(async move { two.send_async("from an async task").await.unwrap() });
+//! assert_eq!(receiver.iter().count(), 3);
+//! ```
+//!
+//! - [`sync`]: locks, conditions, semaphores, events, barriers, one-time initialisation. There is no
+//!   poisoning. A guard may be held across a wait, and across an `.await` (where clippy's
+//!   `await_holding_lock` takes it for one of a lock that blocks the worker).
+//! - [`channel`]: crossbeam-channel's API, with [`select!`] over sends, receives, deadlines and join
+//!   handles; [`watch`](channel::watch) and [`broadcast`](channel::broadcast). [`queue`]: Python's
+//!   queues, whose [`join`](queue::QueueOf::join) waits until all work is done.
+//! - Results: a [`JoinHandle`] can be joined or awaited, and calls you back
+//!   ([`on_done`](JoinHandle::on_done)); a [`promise`](mod@promise) is a result that you set by hand.
+//!   [`join_all`], [`as_completed`], [`wait_first`] and [`race`] take many of them.
+//! - Coroutines that belong together: [`scope`] lets them borrow, [`try_scope`] ends them all with the
+//!   first error, and a [`Group`] bounds how many run at once.
+//! - [`spawn_async`] runs a future as a task without a stack on the same workers; [`block_on`] waits
+//!   for any future; [`unblock`] runs a call that would block the worker on a thread for such
+//!   calls.
+//!
+//! ```
+//! use ropewalk::Group;
+//!
+//! let pool = Group::with_limit(3);
+//! let squares: Result<Vec<u64>, _> = pool.map(1..=5, |n: u64| n * n).collect();
+//! assert_eq!(squares.unwrap(), [1, 4, 9, 16, 25]);
+//! ```
+//!
+//! # Cancellation and deadlines
+//!
+//! Nothing ever unwinds or kills a coroutine from outside. A cancellation, or a deadline, **ends
+//! its waits with an error**: it returns by its own `?`, and gives back what it holds on the way.
+//! A value that it has made by then is not thrown away.
+//!
+//! ```
+//! use ropewalk::{cancel, net, spawn};
+//! use std::io::{self, Read};
+//! use std::time::Duration;
+//!
+//! # fn main() -> io::Result<()> {
+//! let silent = net::TcpListener::bind("127.0.0.1:0")?;
+//! let addr = silent.local_addr()?;
+//! let read = move || {
+//!     let mut stream = net::TcpStream::connect(addr)?;
+//!     stream.read(&mut [0; 100])
+//! };
+//!
+//! // For all that waits in the closure, and all that it spawns:
+//! let late = cancel::timeout(Duration::from_millis(20), read).unwrap_err();
+//! assert_eq!(late.into_inner().unwrap_err().kind(), io::ErrorKind::TimedOut);
+//!
+//! // One coroutine, from outside:
+//! let reader = spawn(read);
+//! let _both = (silent.accept()?, silent.accept()?);
+//! reader.cancel();
+//! assert!(reader.join().unwrap().is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`JoinHandle::cancel`] is for one task, [`Group::cancel`] for a group, a [`Token`](cancel::Token)
+//! for whatever runs under it and the tokens below. A computation asks [`cancel::check`], and
+//! [`cancel::shield`] lets a clean-up wait to its end. Locking, one-time initialisation and
+//! a scope's wait for its children are not ended; see [`cancel`]. An `async` task that is cancelled
+//! is dropped at its next turn.
+//!
+//! # Deadlocks
+//!
+//! In debug builds, tasks that wait for each other's locks in a circle are reported with every
+//! stack; and a program under [`main`](macro@main) in which all coroutines are asleep, and nothing is left
+//! that could wake one, is ended with a report of who waits for what. See [`deadlock`].
+//!
+//! # Limits
+//!
+//! - **A coroutine that computes without waiting stalls all that started on its worker.** Call
+//!   [`coroutine::yield_now`] now and then, or move the work to [`unblock`].
+//! - **`std`'s and parking_lot's locks, `LazyLock`, `thread::park` and `std::sync::mpsc` block the
+//!   worker**, and two of its coroutines can block each other for ever through them. Use those of
+//!   [`sync`] and [`channel`], unless the lock is never held across a wait.
+//! - **Scopes in thread-local storage that nest** (set, run a closure, restore) are broken if two
+//!   coroutines of one worker interleave inside them; in
+//!   [`coroutine::no_wait`] a wait panics instead.
+//! - Stacks are 192 KiB in release and 960 KiB in debug builds, of which only the touched pages
+//!   cost memory; [`Builder::stack_size`](coroutine::Builder::stack_size) changes that. An overflow
+//!   ends the process with the coroutine's name.
+//! - A wait inside `Drop` while unwinding lets other coroutines of the worker run, which then see
+//!   `std::thread::panicking()`.
+//!
+//! # Coming from Python
+//!
+//! | Python | here |
+//! |---|---|
+//! | `threading.Thread(target=f).start()` | [`coroutine::spawn`]; [`thread::spawn`] if it computes |
+//! | daemon threads | [`coroutine::Builder::daemon`], [`thread::Builder::daemon`] |
+//! | `Lock`, `RLock`, `Condition` | [`sync::Mutex`], [`sync::ReentrantMutex`], [`sync::Condvar`] |
+//! | `Semaphore`, `BoundedSemaphore` | [`sync::Semaphore`], [`sync::BoundedSemaphore`], with permits that give themselves back |
+//! | `Event`, `Barrier` | [`sync::Event`], [`sync::Barrier`] |
+//! | `queue.Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`] |
+//! | `concurrent.futures`: `wait`, `as_completed` | [`results::wait`], [`as_completed`] |
+//! | `ThreadPoolExecutor(n).map`, `submit` | [`Group::map`], [`Group::spawn`] of [`Group::with_limit`] |
+//! | `Future.add_done_callback`, `set_result`, `set_exception` | [`JoinHandle::on_done`], [`Promise::set`], [`Promise::fail`] |
+//! | `async def`, `asyncio.create_task` | a plain function and [`spawn`]; or `async fn` and [`spawn_async`] |
+//! | `asyncio.run`, `run_in_executor`, `asyncio.to_thread` | [`block_on`], [`unblock`] |
+//! | `asyncio.gather`, `TaskGroup` | [`join_all`], [`try_scope`] |
+//! | `asyncio.wait_for`, `asyncio.timeout`, `shield` | [`cancel::timeout`], [`cancel::deadline`], [`cancel::shield`] |
+//! | `task.cancel()`, `CancelledError` | [`JoinHandle::cancel`], an error of the wait |
+//! | `async with lock`, `async for item in …` | `let guard = lock.lock()`, `for item in &receiver`; or [`lock_async`](sync::MutexExt::lock_async), [`recv_async`](channel::Receiver::recv_async) |
+//! | `asyncio.sleep(0)`, `gevent.sleep(0)` | [`coroutine::yield_now`] |
+//! | `gevent.spawn`, `joinall(timeout=)`, `kill` | [`spawn`], [`results::wait`], [`JoinHandle::cancel`] |
+//! | `gevent.pool.Pool(n)`, `Group`, eventlet's `GreenPool` | [`Group`] |
+//! | `gevent.Timeout` | [`cancel::timeout`] |
+//! | generators, `send` | [`generator`] |
+//!
+//! The cookbook in the repository has a program for each.
+//!
+//! # Features and platforms
+//!
+//! `http` adds the HTTP/1.1 client and server, `tls` its https. Linux only: kernel 5.10 and later;
+//! io_uring from 6.1. `ROPEWALK_DRIVER=io_uring|epoll` chooses, `ROPEWALK_WORKERS=n` sets the number of
+//! workers of the global runtime.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]
