@@ -18,6 +18,20 @@ use super::timed::{Timed, recv_never};
 use super::{Counted, acquire, release};
 
 /// The receiving side; clone it for more receivers. Each message goes to one of them.
+///
+/// # Examples
+///
+/// ```
+/// use ropewalk_rt::{block_on, channel};
+///
+/// let (sender, receiver) = channel::unbounded();
+/// (1..=4).for_each(|n| sender.send(n).unwrap());
+/// drop(sender);
+/// assert_eq!(receiver.recv(), Ok(1));
+/// assert_eq!(block_on(receiver.recv_async()), Ok(2));
+/// assert_eq!(receiver.iter().collect::<Vec<_>>(), [3, 4]);
+/// assert!(receiver.recv().is_err());
+/// ```
 pub struct Receiver<T>(pub(super) Receiving<T>);
 
 pub(super) enum Receiving<T> {

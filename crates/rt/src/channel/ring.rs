@@ -302,6 +302,17 @@ impl<T> Buffer for Ring<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        while let Popped::Message(_) | Popped::Void = self.pop() {}
+        // Nobody else is here, so what is behind a place that is still held (its `Hold` was
+        // forgotten) can be reached too.
+        let mut position = self.head.load(Ordering::Relaxed);
+        let end = self.tail.load(Ordering::Relaxed) & !STATE;
+        while position != end {
+            let slot = self.slot(position);
+            if slot.stamp.load(Ordering::Relaxed) == position | FULL {
+                // SAFETY: full, and not looked at again.
+                unsafe { (*slot.message.get()).assume_init_drop() };
+            }
+            position = self.next(position);
+        }
     }
 }

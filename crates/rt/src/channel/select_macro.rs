@@ -79,7 +79,7 @@ macro_rules! crossbeam_channel_internal {
 macro_rules! __ropewalk_select {
     // Taking apart: what comes before a body.
     (@parse $biased:tt [] []) => {
-        ::core::compile_error!("empty `select!` block")
+        ::core::compile_error!("`select!` needs an arm")
     };
     (@parse $biased:tt $arms:tt $default:tt) => {
         $crate::__ropewalk_select!(@run $biased $arms $default)
@@ -106,7 +106,7 @@ macro_rules! __ropewalk_select {
         $crate::__ropewalk_select!(@body $biased $arms [] [default ($timeout)] $($rest)+)
     };
     (@parse $biased:tt $arms:tt [$($default:tt)+] default $($rest:tt)*) => {
-        ::core::compile_error!("there can be only one `default` case in a `select!` block")
+        ::core::compile_error!("`select!` takes one `default` arm")
     };
     (@parse $biased:tt $arms:tt $default:tt $($rest:tt)+) => {
         ::core::compile_error!(::core::concat!(

@@ -16,6 +16,19 @@ use super::ring::Ring;
 use super::{Counted, acquire, release};
 
 /// The sending side; clone it for more senders.
+///
+/// # Examples
+///
+/// ```
+/// use ropewalk_rt::channel::{TrySendError, bounded};
+///
+/// let (sender, receiver) = bounded(1);
+/// sender.send(1)?;
+/// assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+/// drop(receiver);
+/// assert_eq!(sender.send(3).unwrap_err().into_inner(), 3);
+/// # Ok::<(), ropewalk_rt::channel::SendError<i32>>(())
+/// ```
 pub struct Sender<T>(pub(super) Sending<T>);
 
 pub(super) enum Sending<T> {
