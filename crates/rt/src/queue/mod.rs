@@ -35,24 +35,24 @@
 //! the comparison of priorities: where that would wait or use its own queue it panics.
 
 mod discipline;
+mod done;
 mod error;
-mod future;
+mod getting;
+mod putting;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use ropewalk_kernel::clock;
-use ropewalk_kernel::wait::{Limit, Outcome, Reason, WaitQueue, check_may_wait, spend};
+use ropewalk_kernel::wait::{AsyncWait, WaitQueue};
 
 pub use discipline::{ByPriority, Discipline, Fifo, Lifo};
+pub use done::JoinFuture;
 pub use error::{GetError, PutError, TooManyDone};
-pub use future::{GetFuture, JoinFuture, PutFuture};
-
-use crate::cancel::{Cancelled, WaitError};
+pub use getting::GetFuture;
+pub use putting::PutFuture;
 
 /// A queue that gives items out in the order in which they were put in.
 ///
@@ -212,333 +212,6 @@ impl<D: Discipline> Default for QueueOf<D> {
     }
 }
 
-/// Putting in.
-impl<D: Discipline> QueueOf<D> {
-    /// Puts an item in, waiting for room.
-    ///
-    /// # Errors
-    ///
-    /// Gives the item back if the queue is closed, before or meanwhile, or the caller is
-    /// cancelled while it waits.
-    ///
-    /// # Panics
-    ///
-    /// If it must wait inside [`no_wait`](crate::coroutine::no_wait).
-    pub fn put(&self, item: D::Item) -> Result<(), PutError<D::Item>> {
-        self.put_within(item, || None)
-    }
-
-    /// Puts an item in if there is room.
-    ///
-    /// # Errors
-    ///
-    /// Gives the item back if the queue is full or closed.
-    pub fn try_put(&self, item: D::Item) -> Result<(), PutError<D::Item>> {
-        let result = self.put_if_room(self.lock(), item);
-        if result.is_ok() {
-            spend();
-        }
-        result
-    }
-
-    /// Puts an item in, waiting for room for `timeout` at most.
-    ///
-    /// # Errors
-    ///
-    /// Gives the item back: [`Full`](PutError::Full) if there was no room in time, else as
-    /// [`put`](Self::put).
-    ///
-    /// # Panics
-    ///
-    /// As [`put`](Self::put).
-    pub fn put_timeout(&self, item: D::Item, timeout: Duration) -> Result<(), PutError<D::Item>> {
-        self.put_within(item, || Some(clock::deadline_after(timeout)))
-    }
-
-    /// Puts an item in, waiting for room until `deadline` at most.
-    ///
-    /// # Errors
-    ///
-    /// As [`put_timeout`](Self::put_timeout).
-    ///
-    /// # Panics
-    ///
-    /// As [`put`](Self::put).
-    pub fn put_deadline(&self, item: D::Item, deadline: Instant) -> Result<(), PutError<D::Item>> {
-        self.put_within(item, || Some(clock::instant_to_ns(deadline)))
-    }
-
-    /// Gives a future that puts an item in when there is room. Dropped before it is ready, it
-    /// drops the item.
-    ///
-    /// # Errors
-    ///
-    /// Gives the item back if the queue is closed.
-    pub fn put_async(&self, item: D::Item) -> PutFuture<'_, D> {
-        PutFuture::new(self, item)
-    }
-
-    fn put_within(
-        &self,
-        item: D::Item,
-        deadline: impl FnOnce() -> Option<u64>,
-    ) -> Result<(), PutError<D::Item>> {
-        match self.try_put(item) {
-            Err(PutError::Full(item)) => self.put_waiting(item, deadline()),
-            result => result,
-        }
-    }
-
-    #[cold]
-    fn put_waiting(&self, item: D::Item, deadline: Option<u64>) -> Result<(), PutError<D::Item>> {
-        check_may_wait();
-        let limit = Limit::cancellable(deadline);
-        let mut outcome = Outcome::Woken;
-        loop {
-            let state = self.lock();
-            if !self.must_wait_to_put(&state) {
-                return self.put_if_room(state, item);
-            }
-            match outcome {
-                Outcome::Woken => {}
-                Outcome::Expired => return Err(PutError::Full(item)),
-                Outcome::Cancelled => return Err(PutError::Cancelled(item)),
-            }
-            let guard = self.putters.lock();
-            drop(state);
-            outcome = guard.wait(0, Reason::Queue, self.address(), limit);
-        }
-    }
-
-    /// Puts an item in or gives it back, and wakes.
-    fn put_if_room(
-        &self,
-        mut state: MutexGuard<'_, State<D>>,
-        item: D::Item,
-    ) -> Result<(), PutError<D::Item>> {
-        if state.closed {
-            return Err(PutError::Closed(item));
-        }
-        if self.is_full_with(&state) {
-            return Err(PutError::Full(item));
-        }
-        if D::COMPARES {
-            let _comparing = Comparing::by_this_thread(&self.comparing);
-            state.items.push(item);
-        } else {
-            state.items.push(item);
-        }
-        state.unfinished += 1;
-        drop(state);
-        self.takers.wake_one();
-        Ok(())
-    }
-}
-
-/// Getting out.
-impl<D: Discipline> QueueOf<D> {
-    /// Gets the item whose turn it is, waiting for one.
-    ///
-    /// # Errors
-    ///
-    /// If the queue is closed and nothing is left in it, or the caller is cancelled while it
-    /// waits.
-    ///
-    /// # Panics
-    ///
-    /// If it must wait inside [`no_wait`](crate::coroutine::no_wait).
-    pub fn get(&self) -> Result<D::Item, GetError> {
-        self.get_within(|| None)
-    }
-
-    /// Gets the item whose turn it is, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// If there is none.
-    pub fn try_get(&self) -> Result<D::Item, GetError> {
-        let item = self.get_if_any(self.lock());
-        if item.is_ok() {
-            spend();
-        }
-        item
-    }
-
-    /// Gets the item whose turn it is, waiting for one for `timeout` at most.
-    ///
-    /// # Errors
-    ///
-    /// [`Empty`](GetError::Empty) if there was none in time, else as [`get`](Self::get).
-    ///
-    /// # Panics
-    ///
-    /// As [`get`](Self::get).
-    pub fn get_timeout(&self, timeout: Duration) -> Result<D::Item, GetError> {
-        self.get_within(|| Some(clock::deadline_after(timeout)))
-    }
-
-    /// Gets the item whose turn it is, waiting for one until `deadline` at most.
-    ///
-    /// # Errors
-    ///
-    /// As [`get_timeout`](Self::get_timeout).
-    ///
-    /// # Panics
-    ///
-    /// As [`get`](Self::get).
-    pub fn get_deadline(&self, deadline: Instant) -> Result<D::Item, GetError> {
-        self.get_within(|| Some(clock::instant_to_ns(deadline)))
-    }
-
-    /// Gives a future that gets the item whose turn it is when there is one. Dropped before it
-    /// is ready, it has got nothing.
-    ///
-    /// # Errors
-    ///
-    /// If the queue is closed and nothing is left in it.
-    pub fn get_async(&self) -> GetFuture<'_, D> {
-        GetFuture::new(self)
-    }
-
-    fn get_within(&self, deadline: impl FnOnce() -> Option<u64>) -> Result<D::Item, GetError> {
-        match self.try_get() {
-            Err(GetError::Empty) => self.get_waiting(deadline()),
-            result => result,
-        }
-    }
-
-    #[cold]
-    fn get_waiting(&self, deadline: Option<u64>) -> Result<D::Item, GetError> {
-        check_may_wait();
-        let limit = Limit::cancellable(deadline);
-        let mut outcome = Outcome::Woken;
-        loop {
-            let state = self.lock();
-            if !self.must_wait_to_get(&state) {
-                return self.get_if_any(state);
-            }
-            match outcome {
-                Outcome::Woken => {}
-                Outcome::Expired => return Err(GetError::Empty),
-                Outcome::Cancelled => return Err(GetError::Cancelled),
-            }
-            let guard = self.takers.lock();
-            drop(state);
-            outcome = guard.wait(0, Reason::Queue, self.address(), limit);
-        }
-    }
-
-    /// Gets an item, and wakes.
-    fn get_if_any(&self, mut state: MutexGuard<'_, State<D>>) -> Result<D::Item, GetError> {
-        let item = state.items.pop();
-        let closed = state.closed;
-        drop(state);
-        match item {
-            Some(item) => {
-                self.putters.wake_one();
-                Ok(item)
-            }
-            None if closed => Err(GetError::Closed),
-            None => Err(GetError::Empty),
-        }
-    }
-}
-
-/// Being done.
-impl<D: Discipline> QueueOf<D> {
-    /// Reports that an item got from the queue is done with.
-    ///
-    /// # Errors
-    ///
-    /// If more are reported done than were put in; the count stays at none.
-    pub fn task_done(&self) -> Result<(), TooManyDone> {
-        let mut state = self.lock();
-        let Some(left) = state.unfinished.checked_sub(1) else {
-            return Err(TooManyDone);
-        };
-        let ended = state.finish(left);
-        drop(state);
-        if ended {
-            self.joiners.wake_all();
-        }
-        Ok(())
-    }
-
-    /// Counts the items that were put in and are not reported done: those in the queue, and
-    /// those that were got and are in work.
-    pub fn unfinished(&self) -> usize {
-        self.lock().unfinished
-    }
-
-    /// Waits until all that was put in is reported done. Returns at once if it is; and if items
-    /// come again in the very moment all was done, they are not waited for.
-    ///
-    /// # Errors
-    ///
-    /// If the caller is cancelled while it waits.
-    ///
-    /// # Panics
-    ///
-    /// If it must wait inside [`no_wait`](crate::coroutine::no_wait).
-    pub fn join(&self) -> Result<(), Cancelled> {
-        self.join_within(None).map_err(|_| Cancelled::current())
-    }
-
-    /// Waits until all that was put in is reported done, for `timeout` at most.
-    ///
-    /// # Errors
-    ///
-    /// If the time is over, or the caller is cancelled while it waits.
-    ///
-    /// # Panics
-    ///
-    /// As [`join`](Self::join).
-    pub fn join_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
-        self.join_within(Some(clock::deadline_after(timeout)))
-    }
-
-    /// Waits until all that was put in is reported done, until `deadline` at most.
-    ///
-    /// # Errors
-    ///
-    /// As [`join_timeout`](Self::join_timeout).
-    ///
-    /// # Panics
-    ///
-    /// As [`join`](Self::join).
-    pub fn join_deadline(&self, deadline: Instant) -> Result<(), WaitError> {
-        self.join_within(Some(clock::instant_to_ns(deadline)))
-    }
-
-    /// Gives a future that is ready when all that was put in is reported done.
-    pub fn join_async(&self) -> JoinFuture<'_, D> {
-        JoinFuture::new(self)
-    }
-
-    fn join_within(&self, deadline: Option<u64>) -> Result<(), WaitError> {
-        let limit = Limit::cancellable(deadline);
-        let mut state = self.lock();
-        if state.unfinished == 0 {
-            drop(state);
-            spend();
-            return Ok(());
-        }
-        let seen = state.ends;
-        loop {
-            let guard = self.joiners.lock();
-            drop(state);
-            let outcome = guard.wait(0, Reason::Queue, self.address(), limit);
-            state = self.lock();
-            if state.ends != seen {
-                return Ok(());
-            }
-            if let Some(error) = WaitError::of(outcome) {
-                return Err(error);
-            }
-        }
-    }
-}
-
 /// Closing.
 impl<D: Discipline> QueueOf<D> {
     /// Closes the queue: nothing more can be put in; what is in it can be got, and then
@@ -641,17 +314,28 @@ impl<D> State<D> {
 
 impl<D: Discipline> fmt::Debug for QueueOf<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lock();
+        // The writer is foreign code: the lock is let go before.
+        let (len, unfinished, closed) = {
+            let state = self.lock();
+            (state.items.count(), state.unfinished, state.closed)
+        };
         f.debug_struct("QueueOf")
-            .field("len", &state.items.count())
+            .field("len", &len)
             .field("maxsize", &self.maxsize)
-            .field("unfinished", &state.unfinished)
-            .field("closed", &state.closed)
+            .field("unfinished", &unfinished)
+            .field("closed", &closed)
             .finish_non_exhaustive()
     }
 }
 
-/// A number of the calling thread's own, not 0. It may change at each wait.
+/// Leaves `queue`; a wake that came meanwhile goes to the next.
+fn pass_on(wait: &mut AsyncWait, queue: &WaitQueue) {
+    if wait.leave(queue) {
+        queue.wake_one();
+    }
+}
+
+/// A number of the calling thread's own, not 0.
 fn this_thread() -> usize {
     thread_local!(static MARK: Cell<u8> = const { Cell::new(0) });
     MARK.with(|mark| std::ptr::from_ref(mark) as usize)

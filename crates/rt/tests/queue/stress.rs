@@ -1,8 +1,8 @@
 //! Time-outs, cancellation and dropped futures racing with puts and gets, 100,000 times: no item
 //! is lost, none comes twice, nobody is left waiting.
 //!
-//! Broken on purpose, these fail: a future's `Drop` that doesn't pass its wake on
-//! (`dropped_futures_race_with_items` hangs).
+//! Broken on purpose, this fails: a future's `Drop` that doesn't pass its wake on
+//! (`a_wake_of_a_dropped_future_goes_on` hangs).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use ropewalk_rt::cancel::Token;
 use ropewalk_rt::queue::{GetError, PutError, Queue};
 use ropewalk_rt::{JoinHandle, coroutine, spawn, thread};
 
-use crate::stage::on_each;
+use crate::stage::{on_each, until};
 use crate::who::{Polled, Who};
 
 const ROUNDS: usize = 100_000;
@@ -322,4 +322,71 @@ fn closing_races_with_everything() {
             assert_eq!(queue.unfinished(), 0);
         }
     });
+}
+
+// One future a round, polled once and dropped while the round's item, or room, comes: somebody
+// else needs it, and nobody comes by who could help out.
+#[test]
+fn a_wake_of_a_dropped_future_goes_on() {
+    const ROUNDS_HERE: usize = ROUNDS / 5;
+    on_each(|| {
+        for puts in [false, true] {
+            let queue = Arc::new(Queue::with_maxsize(1));
+            let round = Arc::new(AtomicUsize::new(0));
+            let (own, own_round) = (Arc::clone(&queue), Arc::clone(&round));
+            let fickle = spawn(move || {
+                let mut dice = Dice(3);
+                for now in 0..ROUNDS_HERE {
+                    // What is ready at once is part of the round, too.
+                    if puts {
+                        let mut future = Polled::new(own.put_async(()));
+                        future.poll();
+                        dawdle(&mut dice);
+                    } else {
+                        let mut future = Polled::new(own.get_async());
+                        if let Some(item) = future.poll() {
+                            item.unwrap();
+                            own.task_done().unwrap();
+                        }
+                        dawdle(&mut dice);
+                    }
+                    until(|| own_round.load(Ordering::SeqCst) > now);
+                }
+            });
+            let own = Arc::clone(&queue);
+            let steady = spawn(move || {
+                if puts {
+                    while own.put(()).is_ok() {}
+                } else {
+                    while own.get().is_ok() {
+                        own.task_done().unwrap();
+                    }
+                }
+            });
+            let mut dice = Dice(5);
+            for now in 0..ROUNDS_HERE {
+                dawdle(&mut dice);
+                if puts {
+                    queue.get().unwrap();
+                    queue.task_done().unwrap();
+                    // The place was taken again.
+                    until(|| queue.is_full());
+                } else {
+                    queue.put(()).unwrap();
+                    queue.join().unwrap();
+                }
+                round.store(now + 1, Ordering::SeqCst);
+            }
+            fickle.join().unwrap();
+            queue.close_now();
+            steady.join().unwrap();
+        }
+    });
+}
+
+fn dawdle(dice: &mut Dice) {
+    match dice.below(4) {
+        0 => coroutine::yield_now(),
+        n => (0..n * 10).for_each(|_| std::hint::spin_loop()),
+    }
 }
