@@ -22,9 +22,8 @@
 //!
 //! # What loom doesn't see
 //!
-//! - Sequentially consistent accesses are acquire and release to loom; `shim::atomic` puts a fence
-//!   between each two of one thread of which the first writes. That is what our protocols use them
-//!   for (publish, then look); it orders a little more around it than the language promises.
+//! - Sequentially consistent accesses are acquire and release to loom; see `shim::atomic` for the
+//!   fences that stand in.
 //! - `std::sync::Arc` is used as it is: its counts are not checked.
 //! - Compare-exchanges don't fail spuriously, and interleavings with more preemptions than the
 //!   bound are not tried.

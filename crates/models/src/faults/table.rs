@@ -208,4 +208,47 @@ pub(crate) const FAULTS: &[Fault] = &[
         real: "(word & CALLBACKS == 0)",
         broken: "true",
     },
+    // The channels.
+    Fault {
+        name: "a full slot is stamped without release",
+        file: "rt/src/channel/ring.rs",
+        after: "fn push",
+        real: "slot.stamp.store(position | FULL, Ordering::Release);",
+        broken: "slot.stamp.store(position | FULL, Ordering::Relaxed);",
+    },
+    Fault {
+        name: "a receiver does not look again under the lock",
+        file: "rt/src/channel/buffered.rs",
+        after: "pub(super) fn recv(",
+        real: "!self.buffer.is_idle()",
+        broken: "false",
+    },
+    Fault {
+        name: "the tail is moved without an order to the look for receivers",
+        file: "rt/src/channel/ring.rs",
+        after: "fn claim_tail",
+        real: "self.tail.compare_exchange_weak( tail, self.next(tail), Ordering::SeqCst, Ordering::Relaxed, )",
+        broken: "self.tail.compare_exchange_weak(tail, self.next(tail), Ordering::AcqRel, Ordering::Relaxed)",
+    },
+    Fault {
+        name: "nobody is told of room in a buffer",
+        file: "rt/src/channel/buffered.rs",
+        after: "fn made_room",
+        real: "self.senders.wake_one();",
+        broken: "",
+    },
+    Fault {
+        name: "a rendezvous is let go of before the sender waits",
+        file: "rt/src/channel/rendezvous.rs",
+        after: "pub(super) fn send(",
+        real: "(message, locked)",
+        broken: "{ drop(locked); (message, self.lock()) }",
+    },
+    Fault {
+        name: "closing a rendezvous wakes no receiver",
+        file: "rt/src/channel/rendezvous.rs",
+        after: "fn disconnect",
+        real: "self.receivers.wake_all();",
+        broken: "",
+    },
 ];

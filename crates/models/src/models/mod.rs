@@ -1,45 +1,37 @@
 //! The models, and for each the faults that it finds.
 
+use std::cell::Cell;
 use std::env;
-use std::panic::Location;
-use std::process::Command;
+use std::panic::{self, Location};
+use std::process::{self, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::record::Record;
+use crate::shim::atomic::{Fences, put_fences};
 use crate::worker::as_coroutine;
 
 mod any;
 mod cancel;
+mod channel;
 mod mutex;
 mod promise;
 mod semaphore;
 mod wait;
 
-/// Checks a model in every interleaving with up to `preemptions` preemptions.
+/// Demands that a model holds in every interleaving with up to `preemptions` preemptions, with either
+/// way to place fences.
+#[track_caller]
 fn holds(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    let start = Instant::now();
-    let runs = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&runs);
-    builder.check(move || {
-        count.fetch_add(1, Ordering::Relaxed);
-        model();
-    });
-    println!(
-        "{} interleavings, {:?}",
-        runs.load(Ordering::Relaxed),
-        start.elapsed()
-    );
+    if let Some((held, said)) = apart("", preemptions, model) {
+        println!("{}\n{said}", Location::caller());
+        assert!(held, "the model fails, see above");
+    }
 }
 
 /// Demands that a model fails with the fault of this name, saying `how`: an assertion's message, or
 /// one of those below.
-///
-/// It runs in a process of its own, which may well abort: destructors that run as it unwinds find
-/// loom gone, and a broken protocol is free to do anything.
 #[track_caller]
 fn fails(
     fault: &'static str,
@@ -47,13 +39,42 @@ fn fails(
     preemptions: usize,
     model: impl Fn() + Send + Sync + 'static,
 ) {
+    if let Some((held, said)) = apart(fault, preemptions, model) {
+        assert!(!held, "the model holds with `{fault}`");
+        assert!(
+            said.contains(how),
+            "with `{fault}` it fails otherwise:\n{said}"
+        );
+    }
+}
+
+/// Checks a model in a process of its own: gives whether it held, and what it said. In that process,
+/// which is this test again, gives nothing.
+///
+/// A model that fails ends its process at once. Destructors that ran as it unwinds would find
+/// loom gone, and a broken protocol is free to do anything.
+fn apart(
+    fault: &'static str,
+    preemptions: usize,
+    model: impl Fn() + Send + Sync + 'static,
+) -> Option<(bool, String)> {
     const CALL: &str = "ROPEWALK_MODELS_CALL";
-    let call = Location::caller().to_string();
+    std::thread_local! {
+        // A test runs on a thread of its own.
+        static CALLS: Cell<usize> = const { Cell::new(0) };
+    }
+    let call = CALLS.replace(CALLS.get() + 1).to_string();
     if let Ok(wanted) = env::var(CALL) {
         if wanted == call {
-            crate::faults::with(fault, || holds(preemptions, model));
+            let hook = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                hook(info);
+                process::exit(1);
+            }));
+            crate::faults::with(fault, || check(preemptions, model));
+            process::exit(0);
         }
-        return;
+        return None;
     }
     let thread = std::thread::current();
     let test = thread.name().expect("a test's thread has its name");
@@ -70,11 +91,26 @@ fn fails(
         said.contains("running 1 test"),
         "`{test}` was not run:\n{said}"
     );
-    assert!(!child.status.success(), "the model holds with `{fault}`");
-    assert!(
-        said.contains(how),
-        "with `{fault}` it fails otherwise:\n{said}"
-    );
+    Some((child.status.success(), said))
+}
+
+fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let model = Arc::new(model);
+    for fences in [Fences::BehindWrites, Fences::BeforeReads] {
+        put_fences(fences);
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.max_branches = 20_000;
+        let start = Instant::now();
+        let runs = Arc::new(AtomicU64::new(0));
+        let (count, model) = (Arc::clone(&runs), Arc::clone(&model));
+        builder.check(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            model();
+        });
+        let runs = runs.load(Ordering::Relaxed);
+        println!("{runs} interleavings in {:?}", start.elapsed());
+    }
 }
 
 /// Loom's message when all threads are blocked.

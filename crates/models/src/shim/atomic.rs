@@ -1,33 +1,56 @@
 //! Loom's atomics, and a fence between sequentially consistent accesses.
 //!
-//! To loom a `SeqCst` access is acquire and release only; its `SeqCst` fences are whole. So before
-//! each `SeqCst` access of a thread whose last write was `SeqCst` there is one. After a write that is
-//! not `SeqCst`, or before a read that isn't, there is none, so that a model notices if one of the
-//! two should have been.
+//! To loom a `SeqCst` access is acquire and release only; its `SeqCst` fences are whole. A `SeqCst`
+//! write and a later `SeqCst` read are kept in order by a fence somewhere between them. Right behind the
+//! write, it would order later reads that are not `SeqCst` too; right before the read, earlier writes.
+//! So each model is run with either, and what only one of them hides the other shows.
 
 use std::cell::Cell;
 
 pub(crate) use loom::sync::atomic::Ordering;
 use loom::sync::atomic::fence;
 
+/// Where fences are put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fences {
+    BehindWrites,
+    BeforeReads,
+}
+
+std::thread_local! {
+    static FENCES: Cell<Fences> = const { Cell::new(Fences::BehindWrites) };
+}
+
 loom::thread_local! {
-    /// Whether the thread's last write was `SeqCst`, with no fence after it.
-    static LAST_WRITE: Cell<bool> = Cell::new(false);
+    /// Whether the thread has made a `SeqCst` write with no fence behind it.
+    static HAS_WRITTEN: Cell<bool> = Cell::new(false);
+}
+
+/// Says where models that run on this thread from now on have their fences.
+pub(crate) fn put_fences(fences: Fences) {
+    FENCES.set(fences);
 }
 
 fn before(order: Ordering) {
     if order == Ordering::SeqCst
-        && LAST_WRITE
-            .try_with(|last| last.replace(false))
-            .is_ok_and(|last| last)
+        && HAS_WRITTEN
+            .try_with(|written| written.replace(false))
+            .is_ok_and(|written| written)
     {
         fence(Ordering::SeqCst);
     }
 }
 
 fn after_write(order: Ordering) {
-    // A thread that ends has nothing to read.
-    let _ = LAST_WRITE.try_with(|last| last.set(order == Ordering::SeqCst));
+    if order != Ordering::SeqCst {
+        return;
+    }
+    if FENCES.get() == Fences::BehindWrites {
+        fence(Ordering::SeqCst);
+    } else {
+        // A thread that ends has nothing to read.
+        let _ = HAS_WRITTEN.try_with(|written| written.set(true));
+    }
 }
 
 macro_rules! atomic {
