@@ -31,7 +31,7 @@
 //!
 //! # A timer
 //!
-//! An [`Entry`] is an alarm in the wheel of one worker, and a place for a waker. The wheel holds a
+//! An `Entry` is an alarm in the wheel of one worker, and a place for a waker. The wheel holds a
 //! reference while it is armed. Off that worker it is armed and disarmed by letter.
 
 use std::cell::UnsafeCell;

@@ -577,7 +577,7 @@ impl<T> Handle<T> {
         self.into_outcome()
     }
 
-    /// Cancels the task: see [`cancel`](crate::cancel).
+    /// Cancels the task: see [`cancel`](mod@crate::cancel).
     pub fn cancel(&self) {
         cancel::cancel_task(self.record, self.id());
     }

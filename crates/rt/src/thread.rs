@@ -6,9 +6,9 @@ use std::panic::Location;
 use ropewalk_kernel::task::Options;
 use ropewalk_kernel::{living_everywhere, runtime};
 
-pub use crate::{JoinError, JoinHandle};
 pub use crate::task::{Info, Task};
 pub use crate::time::{sleep, sleep_until};
+pub use crate::{JoinError, JoinHandle};
 
 /// Starts a thread; mirrors [`std::thread::spawn`].
 ///

@@ -1,7 +1,7 @@
 //! The one door: how anything in Ropewalk waits for anything else in Ropewalk.
 //!
 //! A [`WaitQueue`] is a list embedded in each object that can be waited for. A waiter is
-//! an OS thread, a coroutine or a [`Waker`]; its node lives on its own stack, or in
+//! an OS thread, a coroutine or a [`Waker`](std::task::Waker); its node lives on its own stack, or in
 //! its own pinned future, and stands in the queue by reference. I/O and sleeping wait in
 //! the worker's driver and timers instead, with the same record of what is waited for.
 //!

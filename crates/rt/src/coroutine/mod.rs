@@ -10,8 +10,8 @@ mod scope;
 pub use builder::Builder;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 
-pub use crate::{JoinError, JoinHandle};
 pub use crate::task::{Info, Task};
+pub use crate::{JoinError, JoinHandle};
 pub use ropewalk_kernel::wait::{in_coroutine, no_wait};
 
 use std::panic::Location;

@@ -28,6 +28,5 @@ pub use many::{
 };
 pub use try_scope::{TryScope, TryScopedJoinHandle, try_scope};
 
-
 pub(crate) use completed::Arrivals;
 pub(crate) use joinable::sealed;

@@ -103,7 +103,8 @@ fn cancelling_by_the_handle_ends_waits() {
     on_each(|| {
         let (_sender, receiver) = channel::bounded::<u32>(1);
         let (near, _far) = pair();
-        let waits: Vec<(&str, Box<dyn FnOnce() -> bool + Send>)> = vec![
+        type Wait = Box<dyn FnOnce() -> bool + Send>;
+        let waits: Vec<(&str, Wait)> = vec![
             (
                 "receiving",
                 Box::new(move || receiver.recv() == Err(RecvError)),

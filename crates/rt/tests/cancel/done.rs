@@ -98,7 +98,7 @@ fn a_callbacks_panic_and_wait_are_contained() {
         handle.on_done(|_| std::panic::resume_unwind(Box::new("of no consequence")));
         let refused = Arc::clone(&calls);
         handle.on_done(move |_| {
-            let refusal = catch_unwind(AssertUnwindSafe(|| coroutine::yield_now())).unwrap_err();
+            let refusal = catch_unwind(AssertUnwindSafe(coroutine::yield_now)).unwrap_err();
             let text = refusal.downcast_ref::<String>().unwrap();
             assert!(text.contains("on_done"), "{text}");
             refused.fetch_add(1, Ordering::SeqCst);

@@ -137,10 +137,7 @@ fn what_was_sent_survives_its_sender() {
             );
             let error = receiver.recv_deadline(Instant::now()).unwrap_err();
             assert_eq!(error, RecvTimeoutError::Disconnected);
-            assert_eq!(
-                error.to_string(),
-                "channel is empty and disconnected"
-            );
+            assert_eq!(error.to_string(), "channel is empty and disconnected");
             assert_eq!(receiver.iter().next(), None);
         }
     });

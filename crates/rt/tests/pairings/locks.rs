@@ -1,5 +1,10 @@
 //! Locks, and what is initialised once: the waker is the one that holds, and lets go.
 
+#![expect(
+    clippy::await_holding_lock,
+    reason = "these guards may be: they are Send, and their locks wait for tasks"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

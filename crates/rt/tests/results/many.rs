@@ -226,9 +226,9 @@ fn ten_thousand_as_they_come() {
 fn an_iterator_that_is_dropped_early() {
     on_each(|| {
         let (mut set, mut handles) = promises(4);
-        for n in 0..3 {
+        for (n, promise) in set.iter_mut().enumerate().take(3) {
             let mut results = as_completed(handles);
-            set[n].take().unwrap().set(n).unwrap();
+            promise.take().unwrap().set(n).unwrap();
             assert_eq!(results.next().unwrap().1.unwrap(), n);
             handles = results.into_handles();
         }

@@ -256,7 +256,7 @@ fn results_as_they_come_against_time_limits() {
                     let spins = dice.roll(50);
                     coroutine::spawn(move || {
                         (0..spins).for_each(|_| std::hint::spin_loop());
-                        if spins % 3 == 0 {
+                        if spins.is_multiple_of(3) {
                             coroutine::yield_now();
                         }
                         n
