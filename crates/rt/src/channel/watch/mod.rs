@@ -142,7 +142,8 @@ pub struct Receiver<T> {
     seen: usize,
 }
 
-/// The value, borrowed: nobody can change it meanwhile, senders wait.
+/// The value, borrowed: nobody can change it meanwhile, senders wait. So let it go before waiting
+/// or awaiting anything.
 pub struct Ref<'a, T>(RwLockReadGuard<'a, T>);
 
 impl<T> Deref for Ref<'_, T> {
