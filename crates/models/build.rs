@@ -20,15 +20,29 @@ struct Source {
     path: &'static str,
     /// Where it goes, below `OUT_DIR`.
     to: &'static str,
-    /// From which text to which (excluded); empty: from the beginning, or to the end.
-    parts: &'static [(&'static str, &'static str)],
+    parts: &'static [Part],
     /// Behind which text (empty: it is the only place) what is put in place of what.
     swaps: &'static [(&'static str, &'static str, &'static str)],
-    /// What comes before the first part, and after the last.
-    around: (&'static str, &'static str),
 }
 
-const WHOLE: &[(&str, &str)] = &[("", "")];
+/// A piece of what is made.
+enum Part {
+    /// Of the source, from one text to another (excluded); empty: from the beginning, or to the end.
+    Cut(&'static str, &'static str),
+    /// Something else.
+    Text(&'static str),
+}
+
+use Part::{Cut, Text};
+
+const fn whole(path: &'static str, to: &'static str) -> Source {
+    Source {
+        path,
+        to,
+        parts: &[Cut("", "")],
+        swaps: &[],
+    }
+}
 
 /// For all files.
 const EVERYWHERE: &[(&str, &str)] = &[
@@ -96,12 +110,14 @@ fn make(source: &Source, crates: &Path) -> String {
     println!("cargo::rerun-if-changed={}", path.display());
     let text =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut parts = String::from(source.around.0);
-    for (from, to) in source.parts {
-        parts.push_str(part(&text, from, to, source.path));
-    }
-    parts.push_str(source.around.1);
-    let mut text = parts;
+    let mut text: String = source
+        .parts
+        .iter()
+        .map(|part| match part {
+            Cut(from, to) => cut(&text, from, to, source.path),
+            Text(text) => text,
+        })
+        .collect();
     // Before anything else, so that the table quotes what ships.
     for fault in table::FAULTS
         .iter()
@@ -134,7 +150,7 @@ fn make(source: &Source, crates: &Path) -> String {
     text
 }
 
-fn part<'t>(text: &'t str, from: &str, to: &str, path: &str) -> &'t str {
+fn cut<'t>(text: &'t str, from: &str, to: &str, path: &str) -> &'t str {
     let start = text
         .find(from)
         .unwrap_or_else(|| panic!("{path}: no `{from}` any more"));

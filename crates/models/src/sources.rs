@@ -2,118 +2,114 @@
 
 const SOURCES: &[Source] = &[
     // The kernel.
-    Source {
-        path: "kernel/src/outcome.rs",
-        to: "outcome.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
+    whole("kernel/src/outcome.rs", "outcome.rs"),
     Source {
         path: "kernel/src/wait/mod.rs",
         to: "wait/mod.rs",
-        parts: WHOLE,
+        parts: &[
+            Cut("", ""),
+            Text("\n#[cfg(test)]\n#[path = \"$SRC/models/parker.rs\"]\nmod parker_model;\n"),
+        ],
         swaps: &[("", "mod context;", "use crate::shim::context;")],
-        around: (
-            "",
-            "\n#[cfg(test)]\n#[path = \"$SRC/models/parker.rs\"]\nmod parker_model;\n",
-        ),
     },
-    Source {
-        path: "kernel/src/wait/queue.rs",
-        to: "wait/queue.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "kernel/src/wait/waiting.rs",
-        to: "wait/waiting.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "kernel/src/wait/any.rs",
-        to: "wait/any.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "kernel/src/wait/asynchronous.rs",
-        to: "wait/asynchronous.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
+    whole("kernel/src/wait/queue.rs", "wait/queue.rs"),
+    whole("kernel/src/wait/waiting.rs", "wait/waiting.rs"),
+    whole("kernel/src/wait/any.rs", "wait/any.rs"),
+    whole("kernel/src/wait/asynchronous.rs", "wait/asynchronous.rs"),
     Source {
         path: "kernel/src/wait/thread.rs",
         to: "wait/thread.rs",
-        parts: &[("", "/// Blocks while `word` holds")],
+        parts: &[
+            Cut("", "/// Blocks while `word` holds"),
+            Text("use crate::shim::futex::{futex_wait, futex_wake};\n"),
+        ],
         swaps: &[(
             "",
             "const { ThreadParker { state: AtomicU32::new(EMPTY) } }",
             "ThreadParker { state: AtomicU32::new(EMPTY) }",
         )],
-        around: ("", "use crate::shim::futex::{futex_wait, futex_wake};\n"),
     },
     Source {
         path: "kernel/src/cancel.rs",
         to: "cancel.rs",
         parts: &[
-            (
+            Text(include_str!("shim/cancel.part")),
+            Cut(
                 "pub(crate) enum Standing {",
                 "/// Where a coroutine stands.",
             ),
-            (
+            Cut(
                 "/// Where a canceller finds",
                 "/// Gives a thread that the kernel",
             ),
-            (
+            Cut(
                 "/// Names `wait` in the slot",
                 "/// Has the slot send `signal`",
             ),
         ],
         swaps: &[],
-        around: (include_str!("shim/cancel_head.rs"), ""),
+    },
+    Source {
+        path: "kernel/src/future.rs",
+        to: "future.rs",
+        parts: &[
+            Text(include_str!("shim/future.part")),
+            Cut("const OVER: u8", "/// What an async task's record"),
+            Text("pub(crate) const QUEUED: u8 = SCHEDULED;\n"),
+            Text("pub(crate) fn take_over(record: &Record) {\n"),
+            Cut(
+                "        record.phase.swap(RUNNING",
+                "        if task::has_besides",
+            ),
+            Text("}\npub(crate) struct Phases;\nimpl Phases {\n"),
+            Cut(
+                "    fn pause(",
+                "    /// # Safety\n    ///\n    /// The caller owns the payload",
+            ),
+            Text("}\n"),
+            Cut(
+                "/// Has an async task polled once",
+                "unsafe fn raw_waker_of",
+            ),
+        ],
+        swaps: &[("", "fn pause(", "pub(crate) fn pause(")],
     },
     // The objects.
     Source {
         path: "rt/src/cancel.rs",
         to: "rt/cancel.rs",
-        parts: &[(
-            "/// Why a timed wait ended",
-            "/// The deadline of a [`timeout`]",
-        )],
-        swaps: &[],
-        around: (
-            "use std::fmt;\nuse ropewalk_kernel::wait::Outcome;\n\
+        parts: &[
+            Text(
+                "use std::fmt;\nuse ropewalk_kernel::wait::Outcome;\n\
              pub(crate) use ropewalk_kernel::cancel::Cancelled;\n",
-            "",
-        ),
+            ),
+            Cut(
+                "/// Why a timed wait ended",
+                "/// The deadline of a [`timeout`]",
+            ),
+        ],
+        swaps: &[],
     },
     Source {
         path: "rt/src/sync/mod.rs",
         to: "rt/sync/mod.rs",
         parts: &[
-            ("pub type Mutex<T>", "/// A locked [`Mutex`], narrowed"),
-            ("/// Why a wait ended", "/// The error of a wait"),
-            ("/// Waiters claimed under a queue's lock", ""),
-        ],
-        swaps: &[],
-        around: (
-            "pub(crate) mod condvar;\npub(crate) mod mutex;\n\
+            Text(
+                "pub(crate) mod condvar;\npub(crate) mod mutex;\n\
              pub(crate) mod semaphore { pub(crate) mod raw; }\n\
              use ropewalk_kernel::wait::{Claimed, Outcome};\n\
              use crate::cancel::WaitError;\npub(crate) use mutex::RawMutex;\n",
-            "",
-        ),
+            ),
+            Cut("pub type Mutex<T>", "/// A locked [`Mutex`], narrowed"),
+            Cut("/// Why a wait ended", "/// The error of a wait"),
+            Cut("/// Waiters claimed under a queue's lock", ""),
+        ],
+        swaps: &[],
     },
     Source {
         path: "rt/src/sync/mutex.rs",
         to: "rt/sync/mutex.rs",
-        parts: WHOLE,
+        parts: &[Cut("", "")],
         swaps: &[
             ("const INIT", "};", "} }"),
             (
@@ -122,64 +118,15 @@ const SOURCES: &[Source] = &[
                 "fn init() -> RawMutex { RawMutex {",
             ),
         ],
-        around: ("", ""),
     },
-    Source {
-        path: "rt/src/sync/condvar.rs",
-        to: "rt/sync/condvar.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "rt/src/sync/semaphore/raw.rs",
-        to: "rt/sync/semaphore/raw.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "rt/src/promise.rs",
-        to: "rt/promise.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "rt/src/channel/error.rs",
-        to: "rt/channel/error.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "rt/src/channel/landing.rs",
-        to: "rt/channel/landing.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "rt/src/channel/buffered.rs",
-        to: "rt/channel/buffered.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "rt/src/channel/ring.rs",
-        to: "rt/channel/ring.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
-    Source {
-        path: "rt/src/channel/rendezvous.rs",
-        to: "rt/channel/rendezvous.rs",
-        parts: WHOLE,
-        swaps: &[],
-        around: ("", ""),
-    },
+    whole("rt/src/sync/condvar.rs", "rt/sync/condvar.rs"),
+    whole("rt/src/sync/semaphore/raw.rs", "rt/sync/semaphore/raw.rs"),
+    whole("rt/src/promise.rs", "rt/promise.rs"),
+    whole("rt/src/channel/error.rs", "rt/channel/error.rs"),
+    whole("rt/src/channel/landing.rs", "rt/channel/landing.rs"),
+    whole("rt/src/channel/buffered.rs", "rt/channel/buffered.rs"),
+    whole("rt/src/channel/ring.rs", "rt/channel/ring.rs"),
+    whole("rt/src/channel/rendezvous.rs", "rt/channel/rendezvous.rs"),
 ];
 
 const MODULES: &str = r#"
@@ -194,6 +141,9 @@ pub(crate) mod wait;
 #[path = "$OUT/cancel.rs"]
 #[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
 pub(crate) mod cancel;
+#[path = "$OUT/future.rs"]
+#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
+pub(crate) mod future;
 
 #[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
 pub(crate) mod rt {

@@ -251,4 +251,71 @@ pub(crate) const FAULTS: &[Fault] = &[
         real: "self.receivers.wake_all();",
         broken: "",
     },
+    // The parker.
+    Fault {
+        name: "setting the token wakes nobody",
+        file: "kernel/src/wait/thread.rs",
+        after: "",
+        real: "futex_wake(state);",
+        broken: "",
+    },
+    Fault {
+        name: "a token that was taken stays",
+        file: "kernel/src/wait/thread.rs",
+        after: "",
+        real: "self.state.store(EMPTY, Ordering::Relaxed);",
+        broken: "",
+    },
+    Fault {
+        name: "the token is set without release",
+        file: "kernel/src/wait/thread.rs",
+        after: "",
+        real: "(*state).swap(NOTIFIED, Ordering::Release)",
+        broken: "(*state).swap(NOTIFIED, Ordering::Relaxed)",
+    },
+    Fault {
+        name: "the token is taken without acquire",
+        file: "kernel/src/wait/thread.rs",
+        after: "fn take",
+        real: "self.state.load(Ordering::Acquire)",
+        broken: "self.state.load(Ordering::Relaxed)",
+    },
+    // Async tasks.
+    Fault {
+        name: "waking a queued task only looks",
+        file: "kernel/src/future.rs",
+        after: "fn wake(",
+        real: "record .phase .compare_exchange_weak(phase, next, Ordering::AcqRel, Ordering::Relaxed)",
+        broken: "if phase == SCHEDULED || phase == NOTIFIED { Ok(phase) } else {
+            record.phase.compare_exchange_weak(phase, next, Ordering::AcqRel, Ordering::Relaxed)
+        }",
+    },
+    Fault {
+        name: "a runner does not take over from wakers",
+        file: "kernel/src/future.rs",
+        after: "",
+        real: "record.phase.swap(RUNNING, Ordering::AcqRel);",
+        broken: "record.phase.store(RUNNING, Ordering::Release);",
+    },
+    Fault {
+        name: "a wake during a poll is overlooked",
+        file: "kernel/src/future.rs",
+        after: "fn pause",
+        real: "idle.is_err()",
+        broken: "{ record.phase.store(IDLE, Ordering::Release); false }",
+    },
+    Fault {
+        name: "waking a running task queues it",
+        file: "kernel/src/future.rs",
+        after: "fn wake(",
+        real: "phase == IDLE",
+        broken: "phase == IDLE || phase == RUNNING",
+    },
+    Fault {
+        name: "a task goes to sleep without release",
+        file: "kernel/src/future.rs",
+        after: "fn pause",
+        real: "record .phase .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Relaxed)",
+        broken: "record.phase.compare_exchange(RUNNING, IDLE, Ordering::Relaxed, Ordering::Relaxed)",
+    },
 ];

@@ -15,6 +15,7 @@ use crate::worker::as_coroutine;
 mod any;
 mod cancel;
 mod channel;
+mod future;
 mod mutex;
 mod promise;
 mod semaphore;
@@ -23,7 +24,7 @@ mod wait;
 /// Demands that a model holds in every interleaving with up to `preemptions` preemptions, with either
 /// way to place fences.
 #[track_caller]
-fn holds(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn holds(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     if let Some((held, said)) = apart("", preemptions, model) {
         println!("{}\n{said}", Location::caller());
         assert!(held, "the model fails, see above");
@@ -33,7 +34,7 @@ fn holds(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
 /// Demands that a model fails with the fault of this name, saying `how`: an assertion's message, or
 /// one of those below.
 #[track_caller]
-fn fails(
+pub(crate) fn fails(
     fault: &'static str,
     how: &str,
     preemptions: usize,
@@ -114,13 +115,13 @@ fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
 }
 
 /// Loom's message when all threads are blocked.
-const DEADLOCK: &str = "deadlock";
+pub(crate) const DEADLOCK: &str = "deadlock";
 /// Loom's message when two uses of a cell aren't ordered.
-const RACE: &str = "Causality violation";
+pub(crate) const RACE: &str = "Causality violation";
 /// Loom's message when a model doesn't come to an end.
-const ENDLESS: &str = "exceeded maximum number of branches";
+pub(crate) const ENDLESS: &str = "exceeded maximum number of branches";
 /// For faults that are in the model itself.
-const NO_FAULT: &str = "";
+pub(crate) const NO_FAULT: &str = "";
 
 /// What may wait.
 #[derive(Clone, Copy)]

@@ -132,7 +132,7 @@ fn who_gives_up_lets_others_through() {
 
 #[test]
 fn a_future_takes() {
-    holds(2, || two_take(0, 2, [(2, How::Async), (1, THREAD)]));
+    holds(1, || two_take(0, 2, [(2, How::Async), (1, THREAD)]));
     holds(1, || two_take(0, 1, [(1, How::Async), (1, How::Async)]));
 }
 

@@ -10,4 +10,5 @@ pub(crate) mod lock_api;
 pub(crate) mod locks;
 pub(crate) mod record;
 pub(crate) mod sync;
+pub(crate) mod tasks;
 pub(crate) mod worker;
