@@ -62,7 +62,8 @@ impl Form {
             }
             Form::List => {
                 let mut select = Select::new();
-                (select.send(sender), select.send(sender));
+                select.send(sender);
+                select.send(sender);
                 select.select().send(sender, message).is_ok()
             }
         };
@@ -83,7 +84,8 @@ impl Form {
             }
             Form::List => {
                 let mut select = Select::new();
-                (select.recv(receiver), select.recv(receiver));
+                select.recv(receiver);
+                select.recv(receiver);
                 select.select().recv(receiver).ok()
             }
         }

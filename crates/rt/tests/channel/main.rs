@@ -1,6 +1,7 @@
 //! The behaviour of `channel`, to the depth of crossbeam-channel's own tests: from threads,
 //! coroutines and async tasks, on each stage of `stage`.
 
+mod arms;
 mod clocks;
 mod contention;
 mod conserve;
@@ -11,7 +12,10 @@ mod fixture;
 mod futures;
 mod iterate;
 mod ledger;
+mod macros;
 mod pairings;
+mod patterns;
+mod programs;
 mod races;
 mod ready;
 mod rendezvous;
@@ -22,3 +26,4 @@ mod stage;
 mod states;
 #[path = "../sync/who.rs"]
 mod who;
+mod woken;

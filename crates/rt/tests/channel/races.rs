@@ -145,7 +145,8 @@ impl Part {
             Way::CancelledSelect => {
                 let wait = || {
                     let mut select = Select::new();
-                    (select.send(sender), select.send(sender));
+                    select.send(sender);
+                    select.send(sender);
                     select.select().send(sender, message).is_ok()
                 };
                 self.cancellable(wait).0
@@ -238,7 +239,8 @@ impl Part {
             }
             Way::CancelledSelect => unless(self.cancellable(|| {
                 let mut select = Select::new();
-                (select.recv(receiver), select.recv(receiver));
+                select.recv(receiver);
+                select.recv(receiver);
                 select.select().recv(receiver).map_err(Into::into)
             })),
         }

@@ -19,7 +19,8 @@ fn what_is_ready() {
             let (sender, receiver) = make(capacity);
             let (_other, silent) = make::<u8>(capacity);
             let mut select = Select::new();
-            (select.recv(&silent), select.recv(&receiver));
+            select.recv(&silent);
+            select.recv(&receiver);
             assert!(select.try_ready().is_err());
             sender.send(3).unwrap();
             for _ in 0..3 {
@@ -89,7 +90,8 @@ fn nothing_gets_ready() {
         let (_other, silent) = unbounded::<u8>();
         let nothing = never::<u8>();
         let mut select = Select::new();
-        (select.send(&sender), select.recv(&silent));
+        select.send(&sender);
+        select.recv(&silent);
         select.recv(&nothing);
         for patience in [Duration::ZERO, SOON] {
             let begun = Instant::now();

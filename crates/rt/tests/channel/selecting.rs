@@ -3,11 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use ropewalk_rt::channel::{
-    Receiver, RecvError, Select, Sender, TryRecvError, after, bounded, never, unbounded,
-};
+use ropewalk_rt::channel::{RecvError, Select, after, bounded, never, unbounded};
 
-use crate::fixture::{BUFFERED, CAPACITIES, FAR, SOON, Tally, make, start, until_waits};
+use crate::fixture::{BUFFERED, CAPACITIES, FAR, SOON, make, start};
 use crate::stage::on_each;
 
 // Of two operations the one that can be done is.
@@ -54,7 +52,8 @@ fn sending_into_room() {
             operation.send(&roomy, n).unwrap();
         }
         let mut select = Select::new();
-        (select.send(&tight), select.send(&roomy));
+        select.send(&tight);
+        select.send(&roomy);
         assert!(select.try_select().is_err());
         assert_eq!(
             (taken.recv(), room.recv(), room.recv()),
@@ -145,132 +144,6 @@ fn no_operations_at_all() {
     });
 }
 
-// Who waits in a select is woken by a message, room, or a disconnection, on each channel of it.
-#[test]
-fn who_waits_is_woken() {
-    type Ends = (Sender<usize>, Receiver<usize>);
-    type Wake = fn(&mut Vec<Option<Ends>>, usize);
-    let by_message: Wake = |ends, which| ends[which].as_ref().unwrap().0.send(5).unwrap();
-    let by_leaving: Wake = |ends, which| ends[which] = None;
-    on_each(|| {
-        for kind in 0..2 {
-            for (wake, expected) in [(by_message, Ok(5)), (by_leaving, Err(RecvError))] {
-                for which in 0..CAPACITIES.len() {
-                    let mut ends: Vec<Option<Ends>> = CAPACITIES
-                        .iter()
-                        .map(|&capacity| Some(make(capacity)))
-                        .collect();
-                    let receivers: Vec<_> = ends
-                        .iter()
-                        .map(|ends| ends.as_ref().unwrap().1.clone())
-                        .collect();
-                    let waiter = start(kind, move || {
-                        let mut select = Select::new();
-                        for receiver in &receivers {
-                            select.recv(receiver);
-                        }
-                        let operation = select.select();
-                        let index = operation.index();
-                        (index, operation.recv(&receivers[index]))
-                    });
-                    until_waits(&waiter, "selecting");
-                    wake(&mut ends, which);
-                    assert_eq!(waiter.join().unwrap(), (which, expected));
-                }
-            }
-        }
-    });
-}
-
-// The same for sends.
-#[test]
-fn who_waits_to_send_is_woken() {
-    on_each(|| {
-        for kind in 0..2 {
-            for leaving in [false, true] {
-                for which in 0..3 {
-                    let (senders, receivers): (Vec<_>, Vec<_>) =
-                        [0, 1, 3].map(bounded).into_iter().unzip();
-                    for (sender, room) in senders.iter().zip([0, 1, 3]) {
-                        (0..room).for_each(|_| sender.send(0).unwrap());
-                    }
-                    let mut receivers: Vec<_> = receivers.into_iter().map(Some).collect();
-                    let waiter = start(kind, move || {
-                        let mut select = Select::new();
-                        for sender in &senders {
-                            select.send(sender);
-                        }
-                        let operation = select.select();
-                        let index = operation.index();
-                        (index, operation.send(&senders[index], 8))
-                    });
-                    until_waits(&waiter, "selecting");
-                    if leaving {
-                        receivers[which] = None;
-                    } else {
-                        let receiver = receivers[which].as_ref().unwrap();
-                        while receiver.recv().unwrap() != 8 {}
-                    }
-                    let (index, sent) = waiter.join().unwrap();
-                    assert_eq!((index, sent.is_err()), (which, leaving));
-                }
-            }
-        }
-    });
-}
-
-// Only one operation happens: what the others could have taken is still there.
-#[test]
-fn only_one_happens() {
-    on_each(|| {
-        let tally = Tally::default();
-        let channels: Vec<_> = CAPACITIES.into_iter().skip(1).map(make).collect();
-        for (sender, _) in &channels {
-            assert!(sender.send(tally.message()).is_ok());
-        }
-        for left in (0..channels.len()).rev() {
-            let mut select = Select::new();
-            for (_, receiver) in &channels {
-                select.recv(receiver);
-            }
-            let operation = select.select();
-            let index = operation.index();
-            assert_eq!(
-                operation.recv(&channels[index].1).map(|m| m.number),
-                Ok(index)
-            );
-            assert_eq!(tally.alive(), left);
-            let there: usize = channels.iter().map(|(_, receiver)| receiver.len()).sum();
-            assert_eq!(there, left);
-        }
-    });
-}
-
-// One that waits on several rendezvous is met once, though two try.
-#[test]
-fn a_select_is_met_once() {
-    on_each(|| {
-        for kind in 0..2 {
-            let (first, one) = bounded(0);
-            let (second, two) = bounded(0);
-            let waiter = start(kind, move || {
-                let mut select = Select::new();
-                (select.recv(&one), select.recv(&two));
-                let operation = select.select();
-                let index = operation.index();
-                let got = operation.recv([&one, &two][index]);
-                (index, got, one, two)
-            });
-            until_waits(&waiter, "selecting");
-            assert_eq!(first.try_send(10), Ok(()));
-            assert!(second.try_send(20).is_err());
-            let (index, got, one, _two) = waiter.join().unwrap();
-            assert_eq!((index, got), (0, Ok(10)));
-            assert_eq!(one.try_recv(), Err(TryRecvError::Empty));
-        }
-    });
-}
-
 // Operations can be added twice, removed, and the list used again.
 #[test]
 fn changing_the_list() {
@@ -329,7 +202,8 @@ fn the_same_operation_twice() {
             });
             for n in 0..100 {
                 let mut select = Select::new();
-                (select.send(&sender), select.send(&sender));
+                select.send(&sender);
+                select.send(&sender);
                 let operation = select.select();
                 operation.send(&sender, n).unwrap();
             }
@@ -384,7 +258,8 @@ fn a_list_goes_elsewhere() {
         let (sender, receiver) = unbounded();
         let (_other, silent) = unbounded::<u8>();
         let mut select = Select::new();
-        (select.recv(&silent), select.recv(&receiver));
+        select.recv(&silent);
+        select.recv(&receiver);
         std::thread::scope(|scope| {
             let mut here = select.clone();
             scope.spawn(move || sender.send(4).unwrap());
@@ -442,8 +317,10 @@ fn who_is_chosen() {
                     Select::new()
                 };
                 select.recv(&nothing);
-                (select.recv(&receiver), select.recv(&closed));
-                (select.recv(&due), select.send(&roomy));
+                select.recv(&receiver);
+                select.recv(&closed);
+                select.recv(&due);
+                select.send(&roomy);
                 let operation = select.select();
                 counts[operation.index() - 1] += 1;
                 match operation.index() {
