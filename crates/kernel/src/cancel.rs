@@ -23,7 +23,8 @@
 //!
 //! Either the wait's beginning sees the flag, or the letter (the canceller's look into the slot)
 //! comes after the wait was named. A letter decides nothing by itself: the worker asks again
-//! whether the task *as it stands now* is cancelled, so one that comes late does no harm.
+//! whether the task *as it stands now* is cancelled, so one that comes late does no harm. A
+//! thread names the token it stands under with its wait, to the same end.
 //!
 //! Lock order: a parent's lock before its child's; a token's lock before a slot's. Letters are
 //! posted outside both.
@@ -193,7 +194,7 @@ impl Node {
 
     fn cancel(self: &Arc<Node>) {
         let mut left = vec![Arc::clone(self)];
-        let mut told: Vec<(u64, Member)> = Vec::new();
+        let mut told: Vec<(u64, Member, Arc<Node>)> = Vec::new();
         while let Some(node) = left.pop() {
             if node.cancelled.swap(true, Ordering::SeqCst) {
                 continue;
@@ -201,14 +202,15 @@ impl Node {
             {
                 let below = node.below();
                 left.extend(below.children.values().filter_map(Weak::upgrade));
-                told.extend(below.tasks.iter().map(|(id, task)| (*id, task.clone())));
+                let members = below.tasks.iter();
+                told.extend(members.map(|(id, task)| (*id, task.clone(), Arc::clone(&node))));
             }
             node.waiters.wake_all();
         }
-        for (id, member) in told {
+        for (id, member, node) in told {
             match member {
                 Member::Coroutine(record) => runtime::tell_cancelled(record, id),
-                Member::Thread(slot) => slot.notify(),
+                Member::Thread(slot) => slot.notify(Some(&node)),
             }
         }
     }
@@ -660,7 +662,7 @@ pub(crate) fn cancel_task(record: NonNull<Record>, id: u64) {
         let slot = this.extra().slot();
         if let Some(slot) = slot {
             slot.cancelled.store(true, Ordering::SeqCst);
-            slot.notify();
+            slot.notify(None);
         }
         return;
     }
@@ -723,11 +725,12 @@ pub(crate) struct Slot {
     waiting: Mutex<Waiting>,
 }
 
+/// With the address of the token it stands under: one that it has left by then concerns it no more.
 enum Waiting {
     No,
-    Queue(NonNull<Wait>),
+    Queue(NonNull<Wait>, usize),
     /// In `poll`, with this eventfd among the descriptors.
-    Descriptor(Arc<Signal>),
+    Descriptor(Arc<Signal>, usize),
 }
 
 // SAFETY: a wait that is named in the slot is alive for as long as it is named.
@@ -745,13 +748,17 @@ impl Slot {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
     }
 
-    /// Ends the wait that is named, if one is.
-    fn notify(&self) {
+    /// Ends the wait that is named, if one is, and the thread stands under `node`; without one,
+    /// it is the thread that is cancelled.
+    fn notify(&self, node: Option<&Arc<Node>>) {
+        let concerns = |under: usize| node.is_none_or(|node| Arc::as_ptr(node) as usize == under);
         match &*self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
-            Waiting::No => {}
-            // SAFETY: named, so alive; it is unnamed under this lock.
-            Waiting::Queue(wait) => unsafe { wait.as_ref() }.cancel_thread(),
-            Waiting::Descriptor(signal) => signal.send(),
+            Waiting::Queue(wait, under) if concerns(*under) => {
+                // SAFETY: named, so alive; it is unnamed under this lock.
+                unsafe { wait.as_ref() }.cancel_thread();
+            }
+            Waiting::Descriptor(signal, under) if concerns(*under) => signal.send(),
+            _ => {}
         }
     }
 }
@@ -800,10 +807,15 @@ pub(crate) fn standing_of_thread() -> (Standing, Option<Arc<Slot>>) {
         .unwrap_or((Standing::Free, None))
 }
 
+/// The address of the token that the calling thread stands under.
+fn thread_node() -> usize {
+    THREAD.with(|thread| thread.stance.node.get() as usize)
+}
+
 /// Names `wait` in the slot for as long as `f` runs. `f` gets whether the thread was
 /// cancelled before it was named.
 pub(crate) fn while_named<R>(slot: &Slot, wait: &Wait, f: impl FnOnce(bool) -> R) -> R {
-    slot.set(Waiting::Queue(NonNull::from(wait)));
+    slot.set(Waiting::Queue(NonNull::from(wait), thread_node()));
     let cancelled = matches!(standing_of_thread().0, Standing::Cancelled { .. });
     let result = f(cancelled);
     slot.set(Waiting::No);
@@ -817,7 +829,7 @@ pub(crate) fn while_signalled<R>(
     signal: &Arc<Signal>,
     f: impl FnOnce(bool) -> R,
 ) -> R {
-    slot.set(Waiting::Descriptor(Arc::clone(signal)));
+    slot.set(Waiting::Descriptor(Arc::clone(signal), thread_node()));
     let cancelled = matches!(standing_of_thread().0, Standing::Cancelled { .. });
     let result = f(cancelled);
     slot.set(Waiting::No);

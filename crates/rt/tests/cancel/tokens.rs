@@ -141,6 +141,56 @@ fn a_token_can_be_waited_for() {
     });
 }
 
+/// A canceller that had taken a thread's name from the token's list ended whichever wait the
+/// thread was in by the time it got there.
+#[test]
+fn a_token_that_a_thread_has_left_ends_none_of_its_waits() {
+    use ropewalk_rt::channel::RecvTimeoutError;
+    use std::future::Future;
+    use std::sync::atomic::AtomicBool;
+    use std::task::{Context, Wake, Waker};
+
+    /// Holds the canceller up between taking the names and telling them.
+    #[derive(Default)]
+    struct Holdup {
+        reached: AtomicBool,
+        left: AtomicBool,
+    }
+    impl Wake for Holdup {
+        fn wake(self: Arc<Self>) {
+            self.reached.store(true, Ordering::SeqCst);
+            while !self.left.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            // Until the thread waits again, most likely.
+            for _ in 0..2000 {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    let token = Token::root();
+    let holdup = Arc::new(Holdup::default());
+    let mut cancelled = Box::pin(token.cancelled());
+    let waker = Waker::from(Arc::clone(&holdup));
+    let mut context = Context::from_waker(&waker);
+    assert!(cancelled.as_mut().poll(&mut context).is_pending());
+    let (told, heard) = channel::bounded(1);
+    let (theirs, shared) = (token.clone(), Arc::clone(&holdup));
+    let thread = thread::spawn(move || {
+        let (_sender, never) = channel::bounded::<()>(1);
+        theirs.run(|| {
+            told.send(()).unwrap();
+            until(|| shared.reached.load(Ordering::SeqCst));
+        });
+        shared.left.store(true, Ordering::SeqCst);
+        never.recv_timeout(Duration::from_millis(300))
+    });
+    heard.recv().unwrap();
+    token.cancel();
+    assert_eq!(thread.join().unwrap(), Err(RecvTimeoutError::Timeout));
+}
+
 #[test]
 fn tokens_come_and_go_without_a_trace() {
     on_each(|| {
