@@ -107,11 +107,11 @@ impl<T> std::error::Error for Elapsed<T> {}
 /// Runs `f` with a time limit on the waits inside it, and on what it spawns.
 ///
 /// The limit ends waits, not computations: `f` is not interrupted between them. If no wait was
-/// ended by it, the value is `Ok` however late it came.
+/// ended by it, and no [`check`] has told `f` of it, the value is `Ok` however late it came.
 ///
 /// # Errors
 ///
-/// [`Elapsed`], with what `f` returned, if the limit ended a wait.
+/// [`Elapsed`], with what `f` returned, if the limit ended a wait or was seen by a [`check`].
 pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed<T>> {
     run_until(clock::deadline_after(limit), f)
 }

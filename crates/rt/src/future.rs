@@ -1,6 +1,6 @@
 //! Async code on the same workers: tasks without a stack, and time for futures.
 //!
-//! Everything in Ropewalk that waits has a form for `async` code, a future that works on
+//! Locks, channels, queues and results have a form for `async` code, a future that works on
 //! any executor; [`spawn_async`] is ours. A future may also call the blocking forms: then the
 //! task holds a stack for that while, as a coroutine does, and the worker goes on with
 //! others.
