@@ -3,8 +3,8 @@
 
 mod arms;
 mod clocks;
-mod contention;
 mod conserve;
+mod contention;
 mod disconnect;
 mod drops;
 mod duels;
