@@ -251,6 +251,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         real: "self.receivers.wake_all();",
         broken: "",
     },
+    Fault {
+        name: "a token ends any wait of a thread that stood under it",
+        file: "kernel/src/cancel.rs",
+        after: "Waiting::Queue(wait, under) if",
+        real: "concerns(*under)",
+        broken: "true",
+    },
     // The parker.
     Fault {
         name: "setting the token wakes nobody",

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::{DEADLOCK, Who, fails, holds};
-use crate::cancel::{self, cancel_coroutine, cancel_thread, enter_thread};
+use crate::cancel::{
+    self, Node, cancel_coroutine, cancel_thread, cancel_token, enter_thread, stand_under,
+};
 use crate::record::Record;
+use crate::shim::atomic::{AtomicBool, Ordering};
 use crate::shim::clock::{self, SOON};
 use crate::wait::{Limit, Outcome, Reason, WaitQueue};
 use crate::worker::as_coroutine;
@@ -71,6 +74,61 @@ fn a_cancellation_is_never_missed() {
 fn a_cancellation_a_wake_and_a_deadline_decide_once() {
     holds(2, || one_is_cancelled(Who::Thread, Some(SOON), true));
     holds(2, || one_is_cancelled(Who::Coroutine, Some(SOON), true));
+}
+
+/// A thread waits under a token, and then waits again without it; the token is cancelled, and a waker
+/// ends the second wait.
+fn a_token_is_cancelled() {
+    let queues = Arc::new([WaitQueue::new(), WaitQueue::new()]);
+    let happened = Arc::new(AtomicBool::new(false));
+    let (node, slot) = (Node::new(), cancel::new_slot());
+    let waiter = {
+        let (queues, happened) = (Arc::clone(&queues), Arc::clone(&happened));
+        let (node, slot) = (Arc::clone(&node), Arc::clone(&slot));
+        thread::spawn(move || {
+            enter_thread(slot);
+            stand_under(Some(node));
+            let limit = Limit::cancellable(None);
+            let outcome = queues[0].lock().wait(0, Reason::Event, 0, limit);
+            assert_eq!(outcome, Outcome::Cancelled);
+            stand_under(None);
+            loop {
+                let guard = queues[1].lock();
+                if happened.load(Ordering::SeqCst) {
+                    return;
+                }
+                let outcome = guard.wait(0, Reason::Event, 0, limit);
+                assert_eq!(outcome, Outcome::Woken, "cancelled outside of the token");
+            }
+        })
+    };
+    let waker = {
+        let (queues, happened) = (Arc::clone(&queues), Arc::clone(&happened));
+        thread::spawn(move || {
+            happened.swap(true, Ordering::SeqCst);
+            queues[1].wake_one();
+        })
+    };
+    cancel_token(&node, &slot);
+    waker.join().unwrap();
+    waiter.join().unwrap();
+}
+
+#[test]
+fn a_token_ends_the_waits_under_it_only() {
+    holds(3, a_token_is_cancelled);
+}
+
+/// The canceller ends whichever wait the thread is in when it gets there.
+#[test]
+fn it_fails_if_a_token_ends_any_wait() {
+    let fault = "a token ends any wait of a thread that stood under it";
+    fails(
+        fault,
+        "cancelled outside of the token",
+        3,
+        a_token_is_cancelled,
+    );
 }
 
 /// The thread names its wait in the slot, but doesn't look at the flag after that.

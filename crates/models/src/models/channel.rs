@@ -183,6 +183,24 @@ fn two_receive<C: Channel>(channel: Arc<C>) {
     messages.all_dropped(2);
 }
 
+/// Two put one message each into a channel with room for both, then two take one each.
+fn contended_ends<C: Channel>(channel: Arc<C>) {
+    let messages = Messages::new();
+    let sender = {
+        let (channel, message) = (Arc::clone(&channel), messages.number(1));
+        thread::spawn(move || assert!(channel.try_send(message).is_ok()))
+    };
+    assert!(channel.try_send(messages.number(2)).is_ok());
+    sender.join().unwrap();
+    let receiver = {
+        let channel = Arc::clone(&channel);
+        thread::spawn(move || channel.try_recv().unwrap().number)
+    };
+    let first = channel.try_recv().unwrap().number;
+    assert_eq!(first + receiver.join().unwrap(), 3);
+    messages.all_dropped(2);
+}
+
 /// One sends with a deadline, one receives with one: the two agree, but for what is left in a buffer.
 fn with_deadlines<C: Channel>(channel: Arc<C>, who: [Who; 2]) {
     let messages = Messages::new();
@@ -292,8 +310,9 @@ fn a_ring_passes_messages_on_in_order() {
     holds(2, || in_order(ring(1), BOTH));
     holds(1, || in_order(ring(1), [Who::Coroutine, Who::Thread]));
     holds(1, || in_order(ring(2), BOTH));
-    holds(1, || two_send(ring(1)));
-    holds(1, || two_receive(ring(1)));
+    holds(0, || two_send(ring(1)));
+    holds(0, || two_receive(ring(1)));
+    holds(2, || contended_ends(ring(2)));
 }
 
 #[test]
