@@ -13,6 +13,7 @@ pub mod future;
 pub mod generator;
 pub mod group;
 mod join;
+pub mod local;
 pub mod net;
 mod private;
 pub mod promise;
