@@ -3,6 +3,9 @@
 //! A future is woken, never handed anything: it looks again when it is polled. One that was woken
 //! and is dropped before it looked wakes the next in its place, so that what it was woken for
 //! isn't missed.
+//!
+//! A poll counts towards the task's budget, and gives way when it is spent, as the blocking forms
+//! do: a loop over operations that are always ready must not keep its worker.
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ropewalk_kernel::future::Sleep;
-use ropewalk_kernel::wait::AsyncWait;
+use ropewalk_kernel::wait::{AsyncWait, spend};
 
 use super::buffered::{Buffer, Buffered};
 use super::error::{RecvError, SendError, TryRecvError, TrySendError};
@@ -42,6 +45,7 @@ impl<T> Future for RecvFuture<'_, T> {
     type Output = Result<T, RecvError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        spend();
         let this = self.get_mut();
         match &this.receiver.0 {
             Receiving::Ring(channel) => recv_buffered(channel, &mut this.wait, context),
@@ -205,6 +209,7 @@ impl<T> Future for SendFuture<'_, T> {
     ///
     /// If polled again after it was ready.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        spend();
         let this = self.get_mut();
         match &this.sender.0 {
             Sending::Ring(channel) => {

@@ -141,6 +141,7 @@ impl<D: Discipline> Future for GetFuture<'_, D> {
     type Output = Result<D::Item, GetError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        spend();
         let this = self.get_mut();
         let queue = this.queue;
         let mut state = queue.lock();

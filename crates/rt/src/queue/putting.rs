@@ -164,6 +164,7 @@ impl<D: Discipline> Future for PutFuture<'_, D> {
     ///
     /// If it was ready before.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        spend();
         let this = self.get_mut();
         let queue = this.queue;
         let mut state = queue.lock();

@@ -41,7 +41,9 @@ use std::time::{Duration, Instant};
 use lock_api::GuardSend;
 use ropewalk_kernel::clock;
 use ropewalk_kernel::locks::{self, Owner};
-use ropewalk_kernel::wait::{AsyncWait, Claimed, Limit, Outcome, QueueGuard, Reason, WaitQueue};
+use ropewalk_kernel::wait::{
+    AsyncWait, Claimed, Limit, Outcome, QueueGuard, Reason, WaitQueue, spend,
+};
 
 use super::{Mutex, MutexGuard};
 use crate::cancel::Cancelled;
@@ -366,6 +368,7 @@ impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
     type Output = MutexGuard<'a, T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+        spend();
         let this = self.get_mut();
         let lock = this.lock;
         // SAFETY: the raw mutex is used as its guards do.

@@ -103,6 +103,45 @@ fn a_poll_that_blocks_keeps_nobody_else_waiting() {
     });
 }
 
+/// They never returned `Pending`, and so kept their worker for ever.
+#[test]
+fn a_loop_over_futures_that_are_always_ready_gives_way() {
+    use ropewalk_rt::queue::Queue;
+    use ropewalk_rt::sync::{Mutex, MutexExt, Semaphore};
+    use std::sync::atomic::AtomicBool;
+    crate::stage::with_workers(1, || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let (sender, receiver) = channel::bounded(4);
+        let queue = Queue::unbounded();
+        let (lock, semaphore) = (Mutex::new(0), Semaphore::new(1));
+        let tasks = [
+            spawn_async(async move {
+                while !seen.load(Ordering::SeqCst) {
+                    sender.send_async(1).await.unwrap();
+                    receiver.recv_async().await.unwrap();
+                }
+            }),
+            {
+                let seen = Arc::clone(&stop);
+                spawn_async(async move {
+                    while !seen.load(Ordering::SeqCst) {
+                        queue.put_async(1).await.unwrap();
+                        queue.get_async().await.unwrap();
+                        *lock.lock_async().await += 1;
+                        drop(semaphore.acquire_async().await);
+                    }
+                })
+            },
+        ];
+        coroutine::yield_now();
+        stop.store(true, Ordering::SeqCst);
+        for task in tasks {
+            task.join().unwrap();
+        }
+    });
+}
+
 #[test]
 fn cancelling_drops_the_future() {
     on_each(|| {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ropewalk_kernel::wait::AsyncWait;
+use ropewalk_kernel::wait::{AsyncWait, spend};
 
 use super::permit::{OwnedSemaphorePermit, Owner, SemaphorePermit, Source};
 
@@ -33,6 +33,7 @@ impl<'a> Future for Acquire<'a> {
     type Output = SemaphorePermit<'a>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SemaphorePermit<'a>> {
+        spend();
         let this = self.get_mut();
         let permits = &this.source.semaphore().permits;
         permits
@@ -80,6 +81,7 @@ impl Future for AcquireOwned {
     type Output = OwnedSemaphorePermit;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
+        spend();
         let this = self.get_mut();
         let source = this.owner.source();
         let permits = &source.semaphore().permits;
