@@ -12,9 +12,11 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::iter::FusedIterator;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use ropewalk_kernel::cancel::{Token, shield};
 use ropewalk_kernel::runtime::{self, Runtime};
 use ropewalk_kernel::task::Options;
 use ropewalk_kernel::wait::{Limit, Reason, WaitQueue, check_may_wait, in_coroutine};
@@ -28,13 +30,14 @@ pub enum State<Y, T> {
     Complete(T),
 }
 
-/// The generator is being dropped: clean up and return.
+/// Who waits for a turn won't get one any more, as the generator, or the group, is being
+/// dropped: clean up and return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the generator was closed")
+        f.write_str("closed: there is no further turn")
     }
 }
 
@@ -46,6 +49,11 @@ impl std::error::Error for Closed {}
 /// resumes it a last time, its [`suspend`](Suspender::suspend) giving [`Closed`], so that it
 /// cleans up and returns; one that suspends again all the same is reported on standard error
 /// and left parked for ever. One that never started just drops its closure.
+///
+/// The body is a coroutine of its own: it has its own [`coroutine_local!`](crate::coroutine_local)
+/// values, and stands under the [`Token`](crate::cancel::Token) under which it was first resumed.
+/// `resume` and `suspend` themselves are not ended by a cancellation; what else the body waits
+/// for is.
 ///
 /// It stays on its worker:
 ///
@@ -154,6 +162,20 @@ impl<R: 'static, Y: 'static, T: 'static> Generator<R, Y, T> {
         }
     }
 
+    /// Closes it, as dropping it does, and gives what its body returned for an end; `None` if it
+    /// never started, had ended before, or yielded once more all the same.
+    ///
+    /// # Panics
+    ///
+    /// With the body's panic.
+    pub fn close(mut self) -> Option<T> {
+        match self.finish()? {
+            Got::State(State::Complete(value)) => Some(value),
+            Got::State(State::Yielded(_)) => None,
+            Got::Panicked(payload) => resume_unwind(payload),
+        }
+    }
+
     /// Says whether it has ended.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
@@ -167,13 +189,7 @@ impl<R: 'static, Y: 'static, T: 'static> Generator<R, Y, T> {
         match self.body.take() {
             Some(body) => {
                 let shared = Rc::clone(shared);
-                let options = Options {
-                    name: Some("generator".into()),
-                    ..Options::default()
-                };
-                drop(runtime::spawn_local(options, self.site, move || {
-                    serve(&shared, body)
-                }));
+                start("generator", self.site, move || serve(&shared, body));
             }
             None => {
                 shared.body_waits.wake_one();
@@ -185,6 +201,22 @@ impl<R: 'static, Y: 'static, T: 'static> Generator<R, Y, T> {
             _ => Phase::Done,
         };
         got
+    }
+}
+
+/// Starts a body on a coroutine of its own, on this worker, under the caller's token. It also
+/// starts if that is cancelled already, as somebody waits for it to: the cancellation ends its
+/// waits.
+pub(crate) fn start(name: &str, site: &'static Location<'static>, body: impl FnOnce() + 'static) {
+    let options = Options {
+        name: Some(name.into()),
+        ..Options::default()
+    };
+    match Token::current() {
+        None => drop(runtime::spawn_local(options, site, body)),
+        Some(token) => shield(|| {
+            drop(runtime::spawn_local(options, site, move || token.run(body)));
+        }),
     }
 }
 
@@ -218,15 +250,17 @@ impl<R, Y, T> Shared<R, Y, T> {
     }
 }
 
-impl<R, Y, T> Drop for Generator<R, Y, T> {
-    fn drop(&mut self) {
+impl<R, Y, T> Generator<R, Y, T> {
+    /// Resumes a suspended one a last time, to clean up and return.
+    fn finish(&mut self) -> Option<Got<Y, T>> {
         if self.phase != Phase::Suspended {
-            return;
+            return None;
         }
+        self.phase = Phase::Done;
         if !in_coroutine() {
             // The runtime is ending and drops what never ran, this generator with it: its
             // worker runs nobody any more.
-            return;
+            return None;
         }
         let shared = &self.shared;
         shared.given.set(Some(Err(Closed)));
@@ -238,6 +272,14 @@ impl<R, Y, T> Drop for Generator<R, Y, T> {
                 self.site
             );
         }
+        Some(got)
+    }
+}
+
+impl<R, Y, T> Drop for Generator<R, Y, T> {
+    fn drop(&mut self) {
+        // A panic's message has been printed.
+        drop(self.finish());
     }
 }
 
@@ -255,6 +297,8 @@ impl<Y: 'static> Iterator for Generator<(), Y, ()> {
         }
     }
 }
+
+impl<Y: 'static> FusedIterator for Generator<(), Y, ()> {}
 
 impl<R, Y, T> fmt::Debug for Generator<R, Y, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
