@@ -4,6 +4,7 @@
 mod channels;
 mod locks;
 mod pair;
+mod queues;
 mod results;
 mod signals;
 #[path = "../it/stage.rs"]
