@@ -10,7 +10,7 @@
 //! |---|---|---|---|
 //! | tasks | nothing | `switch TASKS YIELDS`, `switch-calls TASKS YIELDS`, `spawn BATCH BATCHES` | nanoseconds |
 //! | tasks | nothing | `sleepers COUNT BUFFER` | four numbers, see `memory::hold` |
-//! | waiting | nothing | a command of `mutex`, `channel` or `timers` and three numbers | nanoseconds |
+//! | waiting | nothing | a command of `mutex`, `channel` or `timers` and three numbers | four numbers, see `Fixed::run` |
 //! | echo, http, http-pipelined | its port | `usage` | user and system microseconds |
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -226,7 +226,7 @@ fn wait_on_request(contender: &str) {
         let line = line.expect("readable standard input");
         let (command, rest) = line.split_once(' ').expect("a command and its numbers");
         let counts = numbers(rest).expect("three numbers");
-        say(&fixed.run(contender, command, counts).as_nanos().to_string());
+        say(&fixed.run(contender, command, counts));
     }
 }
 

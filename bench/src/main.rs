@@ -4,11 +4,11 @@
 //! prints one JSON object a line on standard output and a Markdown table on standard error.
 //! BENCHMARKS.md says what each benchmark measures and how.
 //!
-//! The rooms: `switch`, `spawn`, `memory`, `mutex`, `channel`, `timers`, `echo` and `http` hold one benchmark each; `peers`
-//! holds the contenders' side of them; `child` runs a contender in a process of its own;
-//! `contest` takes the contenders' turns, `paced` for `switch` and `spawn`, `server` for the
-//! servers; `load` generates the load of the server benchmarks;
-//! `measure` reads clocks and counters; `report` prints.
+//! The rooms: `switch`, `spawn`, `memory`, `mutex`, `channel`, `timers`, `echo` and `http` hold
+//! one benchmark each; `peers` holds the contenders' side of them; `child` runs a contender in
+//! a process of its own; `contest` takes the contenders' turns, `server` for the servers,
+//! `paced` for the others; `load` generates the load of the server benchmarks; `measure` reads
+//! clocks and counters; `report` prints.
 
 mod arguments;
 mod channel;

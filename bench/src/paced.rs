@@ -38,7 +38,8 @@ impl Paced<'_> {
         };
         let wanted_ns = portion_time.as_nanos() as f64;
         loop {
-            let (operations, elapsed_ns) = paced.run()?;
+            let (operations, answer) = paced.ask()?;
+            let elapsed_ns = first_number(&answer)?;
             let share = elapsed_ns as f64 / wanted_ns;
             if share >= 0.25 {
                 paced.portion = (operations as f64 / share).max(1.0) as u64;
@@ -50,16 +51,35 @@ impl Paced<'_> {
 
     /// Does one portion: nanoseconds an operation.
     fn sample(&mut self) -> io::Result<f64> {
-        let (operations, ns) = self.run()?;
-        Ok(ns as f64 / operations as f64)
+        let (operations, answer) = self.ask()?;
+        let [elapsed_ns] = numbers(&answer)?;
+        Ok(elapsed_ns as f64 / operations as f64)
     }
 
-    /// Does one portion: the operations done and the nanoseconds they took.
-    fn run(&mut self) -> io::Result<(u64, u64)> {
-        let (line, operations) = (self.request)(self.portion);
-        let [elapsed_ns] = numbers(&self.child.ask(&line)?)?;
-        Ok((operations, elapsed_ns))
+    /// Does one portion in the `waiting` role.
+    fn sample_waiting(&mut self) -> io::Result<Waited> {
+        let (operations, answer) = self.ask()?;
+        let [elapsed_ns, cpu_us, least, most] = numbers(&answer)?;
+        let operations = operations as f64;
+        Ok(Waited {
+            ns: elapsed_ns as f64 / operations,
+            cpu_ns: cpu_us as f64 * 1000.0 / operations,
+            least: least as f64 / 1000.0,
+            most: most as f64 / 1000.0,
+        })
     }
+
+    /// Does one portion: the operations done and the answer, which begins with the nanoseconds
+    /// they took.
+    fn ask(&mut self) -> io::Result<(u64, String)> {
+        let (line, operations) = (self.request)(self.portion);
+        Ok((operations, self.child.ask(&line)?))
+    }
+}
+
+fn first_number(answer: &str) -> io::Result<u64> {
+    let [number] = numbers(answer.split(' ').next().unwrap_or_default())?;
+    Ok(number)
 }
 
 /// Measures nanoseconds an operation, a sample a round, of every contender in turn.
@@ -82,48 +102,91 @@ pub(crate) fn compare(
     )
 }
 
-/// As [`compare`], in the `waiting` role and on all cores.
-pub(crate) fn compare_free(
+/// Where a contender of `mutex`, `channel` and `timers` runs, and how long a portion of its work
+/// is to last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Kept to one core, as those with one worker or one thread are.
+    OneCore,
+    /// On all cores.
+    AllCores,
+    /// On all cores, for long enough that each of many threads gets its turn on them.
+    AllCoresForLong,
+}
+
+impl Place {
+    fn core(self) -> Option<usize> {
+        match self {
+            Place::OneCore => measure::server_core(),
+            Place::AllCores | Place::AllCoresForLong => None,
+        }
+    }
+
+    fn portion_time(self, quick: bool) -> Duration {
+        Duration::from_millis(match (self, quick) {
+            (Place::AllCoresForLong, false) => 250,
+            (_, false) => 60,
+            (Place::AllCoresForLong, true) => 60,
+            (_, true) => 20,
+        })
+    }
+}
+
+/// What a portion of waiting came to.
+pub(crate) struct Waited {
+    /// Nanoseconds an operation.
+    pub(crate) ns: f64,
+    /// Processor time of the contender's process, nanoseconds an operation.
+    pub(crate) cpu_ns: f64,
+    /// What the worst served of several did, as a part of an even share.
+    pub(crate) least: f64,
+    /// What the best served of several did, as a part of an even share.
+    pub(crate) most: f64,
+}
+
+/// As [`compare`], in the `waiting` role.
+pub(crate) fn compare_waiting(
     title: &str,
     arguments: &Arguments,
     contenders: &[&'static str],
     request: &Request,
-) -> Vec<Entry<f64>> {
-    let portion_time = Duration::from_millis(if arguments.quick { 20 } else { 60 });
+    place: Place,
+) -> Vec<Entry<Waited>> {
     contest::interleave(
         title,
         &arguments.select(contenders),
         arguments.rounds(7, 15),
         |contender| {
-            let child = Child::start(Role::Waiting, contender, None)?;
-            Paced::set_up(child, request, portion_time)
+            let child = Child::start(Role::Waiting, contender, place.core())?;
+            Paced::set_up(child, request, place.portion_time(arguments.quick))
         },
-        Paced::sample,
+        Paced::sample_waiting,
     )
 }
 
-/// As [`compare_free`], with one portion of the request's own size a round.
+/// As [`compare_waiting`], with one portion of the request's own size a round.
 pub(crate) fn compare_once(
     title: &str,
     arguments: &Arguments,
     contenders: &[&'static str],
     request: &Request,
-) -> Vec<Entry<f64>> {
+    place: Place,
+) -> Vec<Entry<Waited>> {
     contest::interleave(
         title,
         &arguments.select(contenders),
         arguments.rounds(3, 7),
         |contender| {
-            let child = Child::start(Role::Waiting, contender, None)?;
+            let child = Child::start(Role::Waiting, contender, place.core())?;
             let mut paced = Paced {
                 child,
                 request,
                 portion: 0,
             };
             // The first is the warm-up.
-            paced.run()?;
+            paced.ask()?;
             Ok(paced)
         },
-        Paced::sample,
+        Paced::sample_waiting,
     )
 }
