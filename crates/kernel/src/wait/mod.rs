@@ -52,6 +52,7 @@
 mod any;
 mod asynchronous;
 mod context;
+pub mod lot;
 mod queue;
 mod thread;
 mod waiting;

@@ -330,36 +330,86 @@ impl<'q> QueueGuard<'q> {
     pub fn claim_next(&mut self) -> Option<Claimed> {
         loop {
             let head = NonNull::new(self.head.cast_mut())?;
-            // SAFETY: a linked node is alive and ours under the lock.
-            let node = unsafe { head.as_ref() };
             // SAFETY: it is linked here.
-            unsafe { self.unlink(node) };
-            // SAFETY: a wait outlives its linked nodes, and this one was linked until
-            // now, under a lock its owner needs before it may go.
-            let wait = unsafe { node.wait.as_ref() };
-            if wait.is_mine_to_decide() {
-                if wait.claim.load(Ordering::Relaxed) != WAITING {
-                    continue;
-                }
-                wait.claim
-                    .store(WOKEN | node.index << INDEX_SHIFT, Ordering::Release);
-            } else if wait.decide(WOKEN | node.index << INDEX_SHIFT).is_err() {
-                // Its deadline, its cancellation or a waker in another of its queues was
-                // faster: it will find itself unlinked.
-                continue;
+            if let Some(claimed) = unsafe { self.take(head) } {
+                return Some(claimed);
             }
-            let target = match &wait.kind {
-                Kind::Coroutine(record) => Target::Coroutine(*record),
-                Kind::Thread(parker) => Target::Thread(*parker),
-                // SAFETY: the waker belongs to whoever holds the queue's lock.
-                Kind::Waker(waker) => Target::Waker(unsafe { (*waker.get()).take() }),
-            };
-            return Some(Claimed {
-                target,
-                token: node.token.get(),
-                not_send: PhantomData,
-            });
         }
+    }
+
+    /// As [`claim_next`](Self::claim_next), of those who gave this token. Looks at each that
+    /// came before it.
+    pub fn claim_with_token(&mut self, token: usize) -> Option<Claimed> {
+        let mut node = NonNull::new(self.head.cast_mut())?;
+        loop {
+            // SAFETY: linked nodes are alive, and ours under the lock.
+            let (gave, next) = unsafe { (node.as_ref().token.get(), node.as_ref().next.get()) };
+            let is_last = ptr::eq(next, self.head);
+            if gave == token {
+                // SAFETY: it is linked here.
+                if let Some(claimed) = unsafe { self.take(node) } {
+                    return Some(claimed);
+                }
+            }
+            if is_last {
+                return None;
+            }
+            node = NonNull::new(next.cast_mut()).expect("a ring");
+        }
+    }
+
+    /// How many who gave this token stand in the queue.
+    pub(super) fn count_with_token(&self, token: usize) -> usize {
+        let mut count = 0;
+        let mut node = self.head;
+        while !node.is_null() {
+            // SAFETY: linked nodes are alive, and ours to read under the lock.
+            let (gave, next) = unsafe { ((*node).token.get(), (*node).next.get()) };
+            count += usize::from(gave == token);
+            if ptr::eq(next, self.head) {
+                break;
+            }
+            node = next;
+        }
+        count
+    }
+
+    /// Takes a node out and decides its wait; `None` if that was decided already.
+    ///
+    /// # Safety
+    ///
+    /// The node is linked in this queue.
+    #[inline]
+    unsafe fn take(&mut self, node: NonNull<Node>) -> Option<Claimed> {
+        // SAFETY: a linked node is alive and ours under the lock.
+        let node = unsafe { node.as_ref() };
+        // SAFETY: by the contract above.
+        unsafe { self.unlink(node) };
+        // SAFETY: a wait outlives its linked nodes, and this one was linked until
+        // now, under a lock its owner needs before it may go.
+        let wait = unsafe { node.wait.as_ref() };
+        if wait.is_mine_to_decide() {
+            if wait.claim.load(Ordering::Relaxed) != WAITING {
+                return None;
+            }
+            wait.claim
+                .store(WOKEN | node.index << INDEX_SHIFT, Ordering::Release);
+        } else if wait.decide(WOKEN | node.index << INDEX_SHIFT).is_err() {
+            // Its deadline, its cancellation or a waker in another of its queues was
+            // faster: it will find itself unlinked.
+            return None;
+        }
+        let target = match &wait.kind {
+            Kind::Coroutine(record) => Target::Coroutine(*record),
+            Kind::Thread(parker) => Target::Thread(*parker),
+            // SAFETY: the waker belongs to whoever holds the queue's lock.
+            Kind::Waker(waker) => Target::Waker(unsafe { (*waker.get()).take() }),
+        };
+        Some(Claimed {
+            target,
+            token: node.token.get(),
+            not_send: PhantomData,
+        })
     }
 }
 
