@@ -10,6 +10,16 @@
 //! |---|---|---|
 //! | T1 | `threading.Thread(target=, name=)`, subclassing it, `start`, `join`, `getName`, `setName`, `ident`, `is_alive`, `currentThread`, `enumerate`, `activeCount` | `t1_threads` |
 //! | T2 | daemon threads | `t2_daemons` |
+//! | T3 | the lesson of the GIL: threads that count, threads that wait | `t3_gil` |
+//! | T4 | the lost update: 100 tasks, one counter | `t4_lost_update` |
+//! | T5 | the deadlock of two locks in two orders, and of one `Lock` taken twice | `t5_deadlock` |
+//! | T6 | `Lock`, `RLock` | `t6_locks` |
+//! | T7 | `Condition`: `wait`, `notify`, `notify_all` | `t7_condition` |
+//! | T8 | `Semaphore(5)`, `BoundedSemaphore`; a pool of connections | `t8_semaphore` |
+//! | Q1 | `Queue(maxsize)`, `put`, `get`, `put_nowait`, `get_nowait`, `qsize`, `empty`, `full`, `Full`, `Empty` | `q1_queue` |
+//! | Q2 | `LifoQueue`, `PriorityQueue` | `q2_lifo_priority` |
+//! | Q3 | `task_done`, `join` | `q3_task_done` |
+//! | Q4 | producer and consumer at uneven speed | `q4_uneven` |
 //! | C4 | `gevent.spawn`, `joinall(timeout=2)`, `.value`, `sleep(0)`, `Pool(n)`, `Group`; eventlet's `GreenPool` | `c4_groups` |
 //! | C5 | `gevent.Timeout`, `kill`, `killall` | `c5_timeouts` |
 //! | C7 | `async def`, `async with`, `async for`, tasks, `gather`, `wait`, `iscoroutine` | `c7_async` |
@@ -41,6 +51,62 @@
 //! let builder = ropewalk::coroutine::Builder::new().daemon(true);
 //! let handle = builder.spawn(|| ()).unwrap();
 //! assert!(handle.task().is_daemon());
+//! ```
+//!
+//! T4: a number that a hundred tasks change in place. Each wants it for itself:
+//!
+//! ```compile_fail,E0499
+//! let mut left = 100;
+//! ropewalk::scope(|s| {
+//!     for _ in 0..100 {
+//!         s.spawn(|| left -= 1);
+//!     }
+//! });
+//! ```
+//!
+//! A `Cell`, which all may change, is for a single thread:
+//!
+//! ```compile_fail,E0277
+//! let left = std::cell::Cell::new(100);
+//! ropewalk::scope(|s| {
+//!     for _ in 0..100 {
+//!         s.spawn(|| left.set(left.get() - 1));
+//!     }
+//! });
+//! ```
+//!
+//! ```
+//! let left = ropewalk::sync::Mutex::new(100);
+//! ropewalk::scope(|s| {
+//!     for _ in 0..100 {
+//!         s.spawn(|| *left.lock() -= 1);
+//!     }
+//! });
+//! assert_eq!(left.into_inner(), 0);
+//! ```
+//!
+//! T7: Python refuses at run time to wait on a condition without its lock. Here the wait takes
+//! the guard, and neither the lock itself nor a guard that was let go will do:
+//!
+//! ```compile_fail,E0308
+//! use ropewalk::sync::{Condvar, Mutex};
+//! let (mut ready, changed) = (Mutex::new(false), Condvar::new());
+//! changed.wait(&mut ready);
+//! ```
+//!
+//! ```compile_fail,E0382
+//! use ropewalk::sync::{Condvar, Mutex};
+//! let (ready, changed) = (Mutex::new(false), Condvar::new());
+//! let mut guard = ready.lock();
+//! drop(guard);
+//! changed.wait(&mut guard);
+//! ```
+//!
+//! ```
+//! use ropewalk::sync::{Condvar, Mutex};
+//! let (ready, changed) = (Mutex::new(true), Condvar::new());
+//! let mut guard = ready.lock();
+//! changed.wait_while(&mut guard, |ready| !*ready);
 //! ```
 //!
 //! C7: Python finds out by `iscoroutine` what can be awaited, and warns at the end of what

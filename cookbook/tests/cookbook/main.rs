@@ -2,11 +2,13 @@
 //! process of its own, with each driver.
 
 mod coroutines;
+mod locks;
 mod network;
 // Of each program only `main` is not called.
 #[allow(dead_code)]
 pub mod program;
 mod programs;
+mod queues;
 mod tasks;
 mod threads;
 mod waiting;

@@ -118,6 +118,47 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "q1_queue",
+        arguments: &[],
+        lines: &[
+            "through a queue of 1: 3000",
+            "through a queue of 10: 3000",
+            "through a queue of 0: 3000",
+            "blocked and released: (true, Ok(1))",
+            "without a limit: 10000",
+        ],
+    },
+    Run {
+        program: "q2_lifo_priority",
+        arguments: &[],
+        lines: &[
+            "last in, first out: [3, 2, 1]",
+            "by priority: [\"eat (1)\", \"drink (1)\", \"work (3)\", \"sleep (5)\"]",
+            "largest first: [9, 4, 3]",
+            "1000 under way, equal ones in order: true",
+        ],
+    },
+    Run {
+        program: "q3_task_done",
+        arguments: &[],
+        lines: &[
+            "1 to 1: 100 done, 0 missing",
+            "1 to 4: 100 done, 0 missing",
+            "4 to 1: 400 done, 0 missing",
+            "3 to 5: 300 done, 0 missing",
+            "[Err(Timeout), Err(Timeout), Ok(())]",
+            "once too often: [Ok(()), Err(TooManyDone)]",
+        ],
+    },
+    Run {
+        program: "q4_uneven",
+        arguments: &[],
+        lines: &[
+            "a fast producer, never too many: true",
+            "a fast consumer, never too many: true",
+        ],
+    },
+    Run {
         program: "t1_threads",
         arguments: &[],
         lines: &[
@@ -129,6 +170,72 @@ const RUNS: &[Run] = &[
         program: "t2_daemons",
         arguments: &[],
         lines: &["main: ends"],
+    },
+    Run {
+        program: "t3_gil",
+        arguments: &[],
+        lines: &[
+            "to wait for all at once took less than half the time: true",
+            "2000 threads alive at once: true",
+        ],
+    },
+    Run {
+        program: "t4_lost_update",
+        arguments: &[],
+        lines: &[
+            "threads, load and store lose counts: true",
+            "threads, locked: 0 left",
+            "threads, in one step: 0 left",
+            "coroutines, load and store lose counts: true",
+            "coroutines, locked: 0 left",
+            "coroutines, in one step: 0 left",
+        ],
+    },
+    Run {
+        program: "t5_deadlock",
+        arguments: &[],
+        lines: &[
+            "deadlock: 2 tasks wait for each other's locks",
+            "two orders: 10 of 10 are stuck, 2 of them in a circle",
+            "deadlock: a task waits for a lock that it holds itself",
+            "twice: 1 is stuck",
+            "in one order: (10, 10) counted",
+            "one re-entrant lock: (10, 10) counted",
+        ],
+    },
+    Run {
+        program: "t6_locks",
+        arguments: &[],
+        lines: &[
+            "a plain lock, taken again: false",
+            "taken 3 times and let go one by one, another thread gets it: [false, false, false, true]",
+            "taken 3 times and let go one by one, another coroutine gets it: [false, false, false, true]",
+            "a coroutine of the same worker gets it: false, and then true",
+            "lists seen half-written, with the lock: 0",
+            "seen half-written without: true",
+        ],
+    },
+    Run {
+        program: "t7_condition",
+        arguments: &[],
+        lines: &[
+            "100 arrived, and never more than 3 in store: true",
+            "Notified { by_one: 1, by_all: 4, nobody: true }",
+            "timed out: true, not too early: true",
+            "nothing in time: None",
+            "in time: Some(7)",
+        ],
+    },
+    Run {
+        program: "t8_semaphore",
+        arguments: &[],
+        lines: &[
+            "20 tasks, and never more than 5 inside",
+            "released by another: 2 times",
+            "one too many: (2, Err(\"a semaphore of 1 released too many times\"), 1)",
+            "40 questions over 5 connections, at most 5 at once",
+            "a broken connection: (UnexpectedEof, \"HELLO AGAIN\")",
+        ],
     },
     Run {
         program: "w1_raw_http",
