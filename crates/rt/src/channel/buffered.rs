@@ -354,6 +354,10 @@ impl<B: Buffer> Buffered<B> {
     pub(super) fn cancel(&self, hold: Hold) {
         self.buffer.cancel(hold);
         self.receivers.wake_one();
+        if self.buffer.is_closed() {
+            // As in `commit`: what lies behind the place, nobody else drops.
+            self.discard();
+        }
     }
 }
 

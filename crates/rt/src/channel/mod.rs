@@ -29,7 +29,8 @@
 //! - On a channel of capacity 0, `try_recv` and a receive in a select may wait until a selected
 //!   send has evaluated its message; crossbeam-channel spins there.
 //! - While a selected send on a bounded channel evaluates its message, receivers wait for it
-//!   where crossbeam-channel's spin; so others' messages behind it wait too.
+//!   where crossbeam-channel's spin; so others' messages behind it wait too, and `try_recv` says
+//!   meanwhile that there is none.
 //! - If a [`SelectedOperation`] is dropped while the thread panics, it doesn't panic again; if it
 //!   is dropped at all, its counterpart starts again, and its place in a bounded channel counts
 //!   as taken until receivers have gone past it.
