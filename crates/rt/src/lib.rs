@@ -21,6 +21,7 @@ pub mod queue;
 pub mod results;
 mod run;
 mod runtime;
+pub mod symmetric;
 pub mod sync;
 mod task;
 pub mod thread;
