@@ -22,7 +22,13 @@ pub struct Locals {
 
 impl Locals {
     /// The value under `key`, if it was made.
-    pub fn get(&self, key: usize) -> Option<Rc<dyn Any>> {
+    ///
+    /// # Safety
+    ///
+    /// An async task moves between threads, and its values with it. What is given here must not
+    /// be cloned, dropped or looked into where that would be a fault for the value's type, and
+    /// must be gone before the task's poll returns.
+    pub unsafe fn get(&self, key: usize) -> Option<Rc<dyn Any>> {
         self.values.borrow().get(&key).cloned()
     }
 
@@ -31,7 +37,12 @@ impl Locals {
     /// # Errors
     ///
     /// The value, if the task's values are being dropped.
-    pub fn put(&self, key: usize, value: Rc<dyn Any>) -> Result<(), Rc<dyn Any>> {
+    ///
+    /// # Safety
+    ///
+    /// As [`get`](Self::get); and dropping the value on another thread, as the end of an async
+    /// task may, is no fault.
+    pub unsafe fn put(&self, key: usize, value: Rc<dyn Any>) -> Result<(), Rc<dyn Any>> {
         if self.ending.get() {
             return Err(value);
         }

@@ -166,7 +166,9 @@ impl<T: 'static> LocalKey<T> {
     fn slot(&'static self, make: impl FnOnce() -> T) -> Result<Rc<Slot<T>>, AccessError> {
         let key = std::ptr::from_ref(self).addr();
         // Only the look is inside: making and dropping values is foreign code.
-        let found = local::with(|locals| match locals.get(key) {
+        // SAFETY: who gets a slot looks whether it is where its value may be used; the slot goes
+        // with the call that asked for it, which an async task doesn't return from in between.
+        let found = local::with(|locals| match unsafe { locals.get(key) } {
             Some(value) => Ok(Some(value)),
             None if locals.is_ending() => Err(AccessError(())),
             None => Ok(None),
@@ -186,7 +188,8 @@ impl<T: 'static> LocalKey<T> {
             thread: (!self.moves.yes).then(|| thread::current().id()),
         });
         let value: Rc<dyn Any> = Rc::<Slot<T>>::clone(&slot);
-        match local::with(|locals| locals.put(key, value)) {
+        // SAFETY: a slot forgets a value that must not be dropped where it is.
+        match local::with(|locals| unsafe { locals.put(key, value) }) {
             Some(Ok(())) => Ok(slot),
             _ => Err(AccessError(())),
         }
