@@ -51,7 +51,7 @@ impl std::error::Error for Closed {}
 /// and left parked for ever. One that never started just drops its closure.
 ///
 /// The body is a coroutine of its own: it has its own [`coroutine_local!`](crate::coroutine_local)
-/// values, and stands under the [`Token`](crate::cancel::Token) under which it was first resumed.
+/// values, and stands under the [`Token`] under which it was first resumed.
 /// `resume` and `suspend` themselves are not ended by a cancellation; what else the body waits
 /// for is.
 ///
