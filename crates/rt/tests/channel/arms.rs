@@ -254,6 +254,35 @@ fn not_completed() {
     });
 }
 
+// Messages that lie behind a place which a select still holds go with the last receiver too, at
+// the latest when that place is filled or given up.
+#[test]
+fn receivers_leave_while_a_place_is_held() {
+    on_each(|| {
+        for capacity in [Some(4), Some(64), None] {
+            for completed in [true, false] {
+                let tally = Tally::default();
+                let (sender, receiver) = make(capacity);
+                let caught = panics(|| {
+                    let mut select = Select::new();
+                    select.send(&sender);
+                    let operation = select.select();
+                    assert!(sender.send(tally.message()).is_ok());
+                    drop(receiver);
+                    if completed {
+                        assert!(operation.send(&sender, tally.message()).is_err());
+                    } else {
+                        drop(operation);
+                    }
+                });
+                assert_eq!(caught, !completed);
+                assert_eq!(tally.alive(), 0, "{capacity:?}, completed: {completed}");
+                assert!(sender.send(tally.message()).is_err());
+            }
+        }
+    });
+}
+
 // At a rendezvous the partner of an operation that isn't completed meets another.
 #[test]
 fn not_completed_with_a_partner() {

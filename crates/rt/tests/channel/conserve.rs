@@ -166,7 +166,7 @@ fn by_trying() {
         for capacity in [Some(1), Some(5), None] {
             let (sender, receiver) = make(capacity);
             let source = start(1, move || {
-                for n in 0..100 {
+                for n in 0..40 {
                     let mut message = n;
                     while let Err(error) = sender.try_send(message) {
                         match error {
@@ -188,7 +188,7 @@ fn by_trying() {
                     Err(TryRecvError::Disconnected) => break,
                 }
             }
-            assert_eq!(expected, 100);
+            assert_eq!(expected, 40);
             source.join().unwrap();
         }
     });

@@ -1,9 +1,11 @@
 //! `Select`, waiting: who wakes it, what of its operations happens, and lists that grow.
 
-use ropewalk_rt::channel::{Receiver, RecvError, Select, Sender, TryRecvError, bounded, unbounded};
-use ropewalk_rt::spawn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::fixture::{CAPACITIES, Tally, make, start, until_waits};
+use ropewalk_rt::channel::{Receiver, RecvError, Select, Sender, TryRecvError, bounded, unbounded};
+use ropewalk_rt::{coroutine, spawn};
+
+use crate::fixture::{CAPACITIES, Tally, join_all, make, start, until_waits};
 use crate::stage::on_each;
 
 // Who waits in a select is woken by a message, room, or a disconnection, on each channel of it.
@@ -170,5 +172,46 @@ fn a_growing_list() {
         }
         seen.sort_unstable();
         assert!(seen.into_iter().eq((0..5).chain(10..35)));
+    });
+}
+
+// A selected send holds its place in a bounded channel before it has a message: what is sent
+// behind it reaches all who wait, once the place is filled or given up.
+#[test]
+fn behind_a_held_place() {
+    on_each(|| {
+        for capacity in [4, 64] {
+            for completed in [true, false] {
+                let (sender, receiver) = bounded(capacity);
+                let takers: Vec<_> = (0..4)
+                    .map(|n| {
+                        let receiver = receiver.clone();
+                        start(n, move || receiver.recv().unwrap())
+                    })
+                    .collect();
+                takers
+                    .iter()
+                    .for_each(|taker| until_waits(taker, "receiving"));
+                let mut select = Select::new();
+                select.send(&sender);
+                let operation = select.select();
+                (1..4).for_each(|n| sender.send(n).unwrap());
+                // Those who were woken for nothing wait again.
+                (0..20).for_each(|_| coroutine::yield_now());
+                takers
+                    .iter()
+                    .for_each(|taker| until_waits(taker, "receiving"));
+                assert!(takers.iter().all(|taker| !taker.is_finished()));
+                if completed {
+                    operation.send(&sender, 0).unwrap();
+                } else {
+                    assert!(catch_unwind(AssertUnwindSafe(|| drop(operation))).is_err());
+                    sender.send(0).unwrap();
+                }
+                let mut got = join_all(takers);
+                got.sort_unstable();
+                assert_eq!(got, [0, 1, 2, 3]);
+            }
+        }
     });
 }
