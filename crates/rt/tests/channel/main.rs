@@ -8,6 +8,7 @@ mod contention;
 mod disconnect;
 mod drops;
 mod duels;
+mod executor;
 mod fixture;
 mod futures;
 mod iterate;
