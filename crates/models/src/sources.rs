@@ -12,6 +12,20 @@ const SOURCES: &[Source] = &[
         ],
         swaps: &[("", "mod context;", "use crate::shim::context;")],
     },
+    Source {
+        path: "kernel/src/wait/lot.rs",
+        to: "wait/lot.rs",
+        parts: &[Cut("", "#[cfg(test)]")],
+        swaps: &[
+            ("", "const QUEUES: usize = 256;", "const QUEUES: usize = 2;"),
+            (
+                "",
+                "static TABLE: [Padded; QUEUES] = [const { Padded(WaitQueue::new()) }; QUEUES];",
+                "loom::lazy_static! { static ref TABLE: [Padded; QUEUES] = \
+                 std::array::from_fn(|_| Padded(WaitQueue::new())); }",
+            ),
+        ],
+    },
     whole("kernel/src/wait/queue.rs", "wait/queue.rs"),
     whole("kernel/src/wait/waiting.rs", "wait/waiting.rs"),
     whole("kernel/src/wait/any.rs", "wait/any.rs"),
@@ -95,11 +109,14 @@ const SOURCES: &[Source] = &[
         to: "rt/sync/mod.rs",
         parts: &[
             Text(
-                "pub(crate) mod condvar;\npub(crate) mod mutex;\n\
-             pub(crate) mod semaphore { pub(crate) mod raw; }\n\
-             use ropewalk_kernel::wait::{Claimed, Outcome};\n\
-             use crate::cancel::WaitError;\npub(crate) use mutex::RawMutex;\n",
+                "pub(crate) mod condvar;\npub(crate) mod mutex;\npub(crate) mod once;\n\
+                 pub(crate) mod rwlock { pub(crate) mod api; pub(crate) mod raw; }\n\
+                 pub(crate) mod semaphore { pub(crate) mod raw; }\n\
+                 use std::time::{Duration, Instant};\nuse ropewalk_kernel::clock;\n\
+                 use ropewalk_kernel::wait::{Claimed, Limit, Outcome};\n\
+                 use crate::cancel::WaitError;\npub(crate) use mutex::RawMutex;\n",
             ),
+            Cut("/// The limit of a wait for", "/// Why a wait ended"),
             Cut("pub type Mutex<T>", "/// A locked [`Mutex`], narrowed"),
             Cut("/// Why a wait ended", "/// The error of a wait"),
             Cut("/// Waiters claimed under a queue's lock", ""),
@@ -121,6 +138,21 @@ const SOURCES: &[Source] = &[
     },
     whole("rt/src/sync/condvar.rs", "rt/sync/condvar.rs"),
     whole("rt/src/sync/semaphore/raw.rs", "rt/sync/semaphore/raw.rs"),
+    whole("rt/src/sync/rwlock/raw.rs", "rt/sync/rwlock/raw.rs"),
+    Source {
+        path: "rt/src/sync/rwlock/api.rs",
+        to: "rt/sync/rwlock/api.rs",
+        parts: &[
+            Text("use std::sync::atomic::Ordering;\n"),
+            Text("use super::raw::{READER, RawRwLock, UPGRADING, WAITERS, readers};\n"),
+            Cut("fn is_awaited", "// SAFETY: WRITER is only set"),
+            Text("impl RawRwLock {\n"),
+            Cut("    unsafe fn unlock_shared", "    #[inline]\n    fn lock_exclusive"),
+            Text("}\n"),
+        ],
+        swaps: &[("", "unsafe fn unlock_shared", "pub(crate) unsafe fn unlock_shared")],
+    },
+    whole("rt/src/sync/once.rs", "rt/sync/once.rs"),
     whole("rt/src/promise.rs", "rt/promise.rs"),
     whole("rt/src/channel/error.rs", "rt/channel/error.rs"),
     whole("rt/src/channel/landing.rs", "rt/channel/landing.rs"),

@@ -16,8 +16,11 @@ mod any;
 mod cancel;
 mod channel;
 mod future;
+mod lot;
 mod mutex;
+mod once;
 mod promise;
+mod rwlock;
 mod semaphore;
 mod wait;
 

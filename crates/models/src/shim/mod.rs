@@ -12,3 +12,11 @@ pub(crate) mod record;
 pub(crate) mod sync;
 pub(crate) mod tasks;
 pub(crate) mod worker;
+
+/// A number that nobody else gets.
+pub(crate) fn next_id() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
