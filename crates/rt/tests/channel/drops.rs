@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ropewalk_rt::channel::{Receiver, Sender, bounded, unbounded};
+use ropewalk_rt::channel::{Receiver, Select, Sender, bounded, unbounded};
 use ropewalk_rt::spawn;
 
 use crate::fixture::{BUFFERED, CAPACITIES, Dice, SOON, Tally, join_all, make, start, until_waits};
@@ -322,5 +322,41 @@ fn many_messages_are_dropped() {
         (0..20_000).for_each(|_| assert!(sender.send(tally.message()).is_ok()));
         drop((sender, receiver));
         assert_eq!((tally.made(), tally.alive()), (40_000, 0));
+    });
+}
+
+// An operation that was selected and forgotten keeps its place for ever, and nothing else: who
+// tries doesn't wait for it, and what lies before and behind it is dropped with the channel.
+#[test]
+fn a_forgotten_operation() {
+    on_each(|| {
+        for capacity in [Some(4), Some(64), None] {
+            for receiver_first in [true, false] {
+                let tally = Tally::default();
+                let (sender, receiver) = make(capacity);
+                assert!(sender.send(tally.message()).is_ok());
+                let mut select = Select::new();
+                select.send(&sender);
+                std::mem::forget(select.select());
+                assert!(sender.send(tally.message()).is_ok());
+                assert_eq!(receiver.try_recv().map(|m| m.number), Ok(0));
+                let _ = receiver.try_recv();
+                let _ = receiver.recv_timeout(SOON);
+                if receiver_first {
+                    drop(receiver);
+                    assert!(sender.try_send(tally.message()).is_err());
+                    drop(sender);
+                } else {
+                    drop(sender);
+                    drop(receiver);
+                }
+                assert_eq!(tally.alive(), 0);
+            }
+        }
+        let (sender, receiver) = bounded::<u8>(0);
+        let mut select = Select::new();
+        select.send(&sender);
+        select.recv(&receiver);
+        assert!(select.try_select().is_err());
     });
 }

@@ -341,3 +341,25 @@ fn who_is_chosen() {
         }
     });
 }
+
+// An operation may be completed with a clone of the end that was selected.
+#[test]
+fn completing_with_a_clone() {
+    on_each(|| {
+        for capacity in CAPACITIES {
+            let (theirs, receiver) = make(capacity);
+            let (sender, theirs_too) = make(capacity);
+            let partner = start(1, move || {
+                theirs.send(1).unwrap();
+                theirs_too.recv()
+            });
+            let mut select = Select::new();
+            select.recv(&receiver);
+            assert_eq!(select.select().recv(&receiver.clone()), Ok(1));
+            let mut select = Select::new();
+            select.send(&sender);
+            select.select().send(&sender.clone(), 2).unwrap();
+            assert_eq!(partner.join().unwrap(), Ok(2));
+        }
+    });
+}

@@ -25,6 +25,9 @@ fn the_capacity_is_as_asked() {
         }
         let (sender, receiver) = unbounded::<u8>();
         assert_eq!((sender.capacity(), receiver.capacity()), (None, None));
+        // More than any memory holds is a panic, not an abort.
+        assert!(std::panic::catch_unwind(|| bounded::<u64>(usize::MAX)).is_err());
+        assert!(std::panic::catch_unwind(|| bounded::<()>(isize::MAX as usize)).is_err());
     });
 }
 
