@@ -16,10 +16,15 @@
 //! | T6 | `Lock`, `RLock` | `t6_locks` |
 //! | T7 | `Condition`: `wait`, `notify`, `notify_all` | `t7_condition` |
 //! | T8 | `Semaphore(5)`, `BoundedSemaphore`; a pool of connections | `t8_semaphore` |
+//! | T11 | `threading.local()` | `t11_locals` |
+//! | T12 | changing a dict or a list while iterating over it | `t12_iterate` |
 //! | Q1 | `Queue(maxsize)`, `put`, `get`, `put_nowait`, `get_nowait`, `qsize`, `empty`, `full`, `Full`, `Empty` | `q1_queue` |
 //! | Q2 | `LifoQueue`, `PriorityQueue` | `q2_lifo_priority` |
 //! | Q3 | `task_done`, `join` | `q3_task_done` |
 //! | Q4 | producer and consumer at uneven speed | `q4_uneven` |
+//! | C1 | generators advanced by hand with `next`, `yield from`, `close` | `c1_generators` |
+//! | C2 | producer and consumer with `send` | `c2_send` |
+//! | C3 | `greenlet.switch` | `c3_switch` |
 //! | C4 | `gevent.spawn`, `joinall(timeout=2)`, `.value`, `sleep(0)`, `Pool(n)`, `Group`; eventlet's `GreenPool` | `c4_groups` |
 //! | C5 | `gevent.Timeout`, `kill`, `killall` | `c5_timeouts` |
 //! | C7 | `async def`, `async with`, `async for`, tasks, `gather`, `wait`, `iscoroutine` | `c7_async` |
@@ -107,6 +112,63 @@
 //! let (ready, changed) = (Mutex::new(true), Condvar::new());
 //! let mut guard = ready.lock();
 //! changed.wait_while(&mut guard, |ready| !*ready);
+//! ```
+//!
+//! T12: Python raises `RuntimeError` if a dict changes its size while somebody iterates over it,
+//! and passes over elements of a list. Here whoever iterates has it borrowed until the end:
+//!
+//! ```compile_fail,E0502
+//! let mut ages = std::collections::HashMap::from([("ann", 31), ("bob", 17)]);
+//! for (name, age) in &ages {
+//!     if *age < 18 {
+//!         ages.remove(name);
+//!     }
+//! }
+//! ```
+//!
+//! ```compile_fail,E0502
+//! let mut numbers = vec![1, 2, 4, 5];
+//! for (at, number) in numbers.iter().enumerate() {
+//!     if number % 2 == 0 {
+//!         numbers.remove(at);
+//!     }
+//! }
+//! ```
+//!
+//! Nor can another do it meanwhile; and behind a lock, the guard has it borrowed:
+//!
+//! ```compile_fail,E0502
+//! let mut numbers = vec![1, 2, 4, 5];
+//! ropewalk::scope(|s| {
+//!     s.spawn(|| numbers.iter().for_each(|number| println!("{number}")));
+//!     s.spawn(|| numbers.push(6));
+//! });
+//! ```
+//!
+//! ```compile_fail,E0502
+//! let numbers = ropewalk::sync::Mutex::new(vec![1, 2, 4, 5]);
+//! let mut guard = numbers.lock();
+//! for number in guard.iter() {
+//!     guard.push(*number);
+//! }
+//! ```
+//!
+//! The cure is to collect first and to change after:
+//!
+//! ```
+//! let mut ages = std::collections::HashMap::from([("ann", 31), ("bob", 17)]);
+//! let minors: Vec<_> = ages.iter().filter(|(_, age)| **age < 18).map(|(name, _)| *name).collect();
+//! for name in minors {
+//!     ages.remove(name);
+//! }
+//! assert_eq!(ages.len(), 1);
+//!
+//! let numbers = ropewalk::sync::Mutex::new(vec![1, 2, 4, 5]);
+//! let mut guard = numbers.lock();
+//! for number in guard.clone() {
+//!     guard.push(number);
+//! }
+//! assert_eq!(guard.len(), 8);
 //! ```
 //!
 //! C7: Python finds out by `iscoroutine` what can be awaited, and warns at the end of what

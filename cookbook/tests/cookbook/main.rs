@@ -2,6 +2,8 @@
 //! process of its own, with each driver.
 
 mod coroutines;
+mod generators;
+mod locals;
 mod locks;
 mod network;
 // Of each program only `main` is not called.

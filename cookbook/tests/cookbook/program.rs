@@ -4,6 +4,12 @@
 pub mod c12_million;
 #[path = "../../examples/c14_implicit.rs"]
 pub mod c14_implicit;
+#[path = "../../examples/c1_generators.rs"]
+pub mod c1_generators;
+#[path = "../../examples/c2_send.rs"]
+pub mod c2_send;
+#[path = "../../examples/c3_switch.rs"]
+pub mod c3_switch;
 #[path = "../../examples/c4_groups.rs"]
 pub mod c4_groups;
 #[path = "../../examples/c5_timeouts.rs"]
@@ -26,6 +32,10 @@ pub mod q2_lifo_priority;
 pub mod q3_task_done;
 #[path = "../../examples/q4_uneven.rs"]
 pub mod q4_uneven;
+#[path = "../../examples/t11_locals.rs"]
+pub mod t11_locals;
+#[path = "../../examples/t12_iterate.rs"]
+pub mod t12_iterate;
 #[path = "../../examples/t1_threads.rs"]
 pub mod t1_threads;
 #[path = "../../examples/t2_daemons.rs"]

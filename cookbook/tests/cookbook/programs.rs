@@ -18,6 +18,16 @@ struct Run {
 
 const RUNS: &[Run] = &[
     Run {
+        program: "c1_generators",
+        arguments: &[],
+        lines: &[
+            "in turns: a1 b1 c1 a2 c2 a3",
+            "as an iterator: [0, 1, 1, 2, 3, 5, 8, 13, 21, 34]",
+            "from the depth of a tree: [1, 2, 3, 5, 8, 9]",
+            "left suspended: cleans up: closed: there is no further turn",
+        ],
+    },
+    Run {
         program: "c12_million",
         arguments: &["50000"],
         lines: &["50000 woken and joined"],
@@ -28,6 +38,28 @@ const RUNS: &[Run] = &[
         lines: &[
             "before the first spawn: 0 workers",
             "the answer, from a coroutine: 42",
+        ],
+    },
+    Run {
+        program: "c2_send",
+        arguments: &[],
+        lines: &[
+            "producing 3",
+            "consuming 3",
+            "consumed until it was closed: Some(3)",
+            "means: [10.0, 15.0, 30.0]",
+            "lines: ([\"one\", \"two\", \"three\"], 4)",
+        ],
+    },
+    Run {
+        program: "c3_switch",
+        arguments: &[],
+        lines: &[
+            "one after the other: 12-34-56-78",
+            "crosswise: 12-56-34-78",
+            "left suspended: 12-56-34-closed: there is no further turn",
+            "after 7 throws, by ann, bob, cid, ann, bob, cid, ann",
+            "short: it has ended",
         ],
     },
     Run {
@@ -156,6 +188,29 @@ const RUNS: &[Run] = &[
         lines: &[
             "a fast producer, never too many: true",
             "a fast consumer, never too many: true",
+        ],
+    },
+    Run {
+        program: "t11_locals",
+        arguments: &[],
+        lines: &[
+            "5 coroutines count: each its own to 1, the worker's to 5",
+            "coroutine, thread, task, caller: [2, 2, 2, 10]",
+            "request 1: ends",
+            "request 2: ends",
+            "nobody's: is at the caller's",
+            "connections open after their tasks' end: 0",
+            "thread-locals stay put across waits: true",
+        ],
+    },
+    Run {
+        program: "t12_iterate",
+        arguments: &[],
+        lines: &[
+            "removed: [\"bob\", \"cid\"]",
+            "Python leaves [1, 4, 5, 8] of [1, 2, 4, 5, 6, 8]",
+            "what was meant: [1, 5]",
+            "walked over [0, 1, 2, 3, 4, 5], left are [0, 2, 4, 6, 7, 8]",
         ],
     },
     Run {
