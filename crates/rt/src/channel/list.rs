@@ -50,6 +50,10 @@ impl<T> Buffer for List<T> {
 
     #[inline]
     fn pop(&self) -> Popped<T> {
+        // Empty, as it is before each wait: two loads tell, where `SegQueue::pop` needs a fence.
+        if self.is_idle() {
+            return Popped::Empty;
+        }
         if let Some(message) = self.messages.pop() {
             return Popped::Message(message);
         }
