@@ -25,6 +25,7 @@ mod selecting;
 #[allow(dead_code)]
 mod stage;
 mod states;
+mod told;
 #[path = "../sync/who.rs"]
 mod who;
 mod woken;
