@@ -88,6 +88,26 @@ const SOURCES: &[Source] = &[
         ],
         swaps: &[("", "fn pause(", "pub(crate) fn pause(")],
     },
+    Source {
+        path: "kernel/src/record.rs",
+        to: "ends_flags.rs",
+        parts: &[Cut("pub(crate) const DONE: u32", "/// It was spawned with `spawn_local`")],
+        swaps: &[],
+    },
+    Source {
+        path: "kernel/src/task.rs",
+        to: "ends.rs",
+        parts: &[
+            Text(include_str!("shim/ends.part")),
+            Cut("    /// Waits for the end, as long as", "    /// Waits for the end and takes the outcome;"),
+            Cut("    pub fn on_done<F>", "    /// The queue of those who wait for the end"),
+            Cut("    fn into_outcome", "    /// Polls for the outcome; ready once only."),
+            Cut("    pub fn poll(&mut self", "/// A task as others may refer to it"),
+            Text("pub(crate) use crate::ends_flags::{CALLBACKS, DETACHED, DONE, REF};\n"),
+            Cut("pub(crate) unsafe fn complete(", "/// # Safety\n///\n/// No reference is left"),
+        ],
+        swaps: &[],
+    },
     // The objects.
     Source {
         path: "rt/src/cancel.rs",
@@ -176,6 +196,12 @@ pub(crate) mod cancel;
 #[path = "$OUT/future.rs"]
 #[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
 pub(crate) mod future;
+#[path = "$OUT/ends_flags.rs"]
+#[allow(warnings)]
+mod ends_flags;
+#[path = "$OUT/ends.rs"]
+#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
+pub(crate) mod ends;
 
 #[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
 pub(crate) mod rt {

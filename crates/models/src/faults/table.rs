@@ -405,4 +405,26 @@ pub(crate) const FAULTS: &[Fault] = &[
         real: "queue.lock().claim_with_token(key)",
         broken: "queue.lock().claim_next()",
     },
+    // The end of a task.
+    Fault {
+        name: "a task is done without an order to the look for joiners",
+        file: "kernel/src/task.rs",
+        after: "let next = (life | DONE) - REF;",
+        real: "record .life .compare_exchange_weak(life, next, Ordering::SeqCst, Ordering::Acquire)",
+        broken: "record.life.compare_exchange_weak(life, next, Ordering::AcqRel, Ordering::Acquire)",
+    },
+    Fault {
+        name: "a joiner that is woken does not look again",
+        file: "kernel/src/task.rs",
+        after: "pub fn wait(&self",
+        real: "outcome != Outcome::Woken",
+        broken: "true",
+    },
+    Fault {
+        name: "a dropped handle does not look whether the task is done",
+        file: "kernel/src/task.rs",
+        after: "impl<T> Drop for Handle<T>",
+        real: "record.life.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0",
+        broken: "{ record.life.fetch_or(DETACHED, Ordering::AcqRel); false }",
+    },
 ];

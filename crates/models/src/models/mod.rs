@@ -16,6 +16,7 @@ mod any;
 mod cancel;
 mod channel;
 mod future;
+mod join;
 mod lot;
 mod mutex;
 mod once;

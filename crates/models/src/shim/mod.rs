@@ -5,6 +5,7 @@ pub(crate) mod backoff;
 pub(crate) mod cell;
 pub(crate) mod clock;
 pub(crate) mod context;
+pub(crate) mod ends;
 pub(crate) mod futex;
 pub(crate) mod lock_api;
 pub(crate) mod locks;
