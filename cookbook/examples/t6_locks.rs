@@ -93,19 +93,27 @@ pub fn half_written_with_lock(times: u32) -> usize {
     )
 }
 
-/// The same with a list whose elements can be written and read by all at any time.
-pub fn half_written_without(times: u32) -> usize {
-    let list = [const { AtomicU32::new(0) }; LENGTH];
-    write_and_read(
-        times,
-        |round| {
-            for element in &list {
-                element.store(round, Ordering::SeqCst);
-                coroutine::yield_now();
-            }
-        },
-        || std::array::from_fn(|index| list[index].load(Ordering::SeqCst)),
-    )
+/// The same with a list whose elements can be written and read by all at any time; on a single
+/// worker, where writer and reader take turns, so that it surely goes wrong.
+///
+/// # Errors
+///
+/// If no runtime can be started.
+pub fn half_written_without(times: u32) -> io::Result<usize> {
+    let runtime = Runtime::builder().workers(1).build()?;
+    Ok(runtime.run(|| {
+        let list = [const { AtomicU32::new(0) }; LENGTH];
+        write_and_read(
+            times,
+            |round| {
+                for element in &list {
+                    element.store(round, Ordering::SeqCst);
+                    coroutine::yield_now();
+                }
+            },
+            || std::array::from_fn(|index| list[index].load(Ordering::SeqCst)),
+        )
+    }))
 }
 
 /// Goes on until there were so many rounds of writing, and as many of reading beside them.
@@ -146,7 +154,7 @@ fn main() -> io::Result<()> {
     println!("a coroutine of the same worker gets it: {while_held}, and then {after}");
     let torn = half_written_with_lock(1000);
     println!("lists seen half-written, with the lock: {torn}");
-    let torn = half_written_without(1000);
+    let torn = half_written_without(1000)?;
     println!("seen half-written without: {}", torn > 0);
     Ok(())
 }
