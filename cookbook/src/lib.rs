@@ -54,8 +54,8 @@
 //!
 //! ```
 //! let builder = ropewalk::coroutine::Builder::new().daemon(true);
-//! let handle = builder.spawn(|| ()).unwrap();
-//! assert!(handle.task().is_daemon());
+//! let handle = builder.spawn(|| ropewalk::Task::current().is_daemon()).unwrap();
+//! assert!(handle.join().unwrap());
 //! ```
 //!
 //! T4: a number that a hundred tasks change in place. Each wants it for itself:
