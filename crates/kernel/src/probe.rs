@@ -116,7 +116,7 @@ fn fold(text: &str) -> String {
         "lock_api::",
         "<ropewalk_",
         "<lock_api::",
-        "core::ops::function",
+        "core::",
     ];
     const OUTER: [&str; 3] = ["std::panicking", "std::panic::catch_unwind", "__rust_try"];
     let mut frames: Vec<(&str, Option<&str>)> = Vec::new();
@@ -136,9 +136,20 @@ fn fold(text: &str) -> String {
     }
     let inner = |symbol: &str| INNER.iter().any(|prefix| symbol.starts_with(prefix));
     let outer = |symbol: &str| OUTER.iter().any(|prefix| symbol.starts_with(prefix));
-    let begin = frames.iter().position(|frame| !inner(frame.0)).unwrap_or(0);
+    // Who asks about itself has the asking on its stack.
+    let asking = |symbol: &str| {
+        symbol.starts_with("ropewalk_kernel::locks::")
+            || symbol.starts_with("ropewalk_kernel::probe::")
+    };
+    if let Some(end) = frames.iter().position(|frame| outer(frame.0)) {
+        frames.truncate(end);
+    }
+    let asked = frames.iter().rposition(|frame| asking(frame.0));
+    let own = asked.map_or(0, |last| last + 1);
+    let begin = frames[own..].iter().position(|frame| !inner(frame.0));
+    let begin = own + begin.unwrap_or(0);
     let mut folded = String::new();
-    for (symbol, place) in frames[begin..].iter().take_while(|frame| !outer(frame.0)) {
+    for (symbol, place) in &frames[begin..] {
         let _ = writeln!(folded, "      {symbol}");
         if let Some(place) = place {
             let _ = writeln!(folded, "        at {place}");

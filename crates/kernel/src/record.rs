@@ -590,7 +590,17 @@ pub(crate) fn find(id: u64) -> Option<NonNull<Record>> {
     })
 }
 
-/// Waits for the end of the task with this id, if it is alive.
+/// Has nobody wait any more for the end of a task that was left parked when its runtime stopped.
+pub(crate) fn give_up(id: u64) {
+    if let Some(record) = find(id) {
+        // SAFETY: type-stable. The task never ends, so the record stays its own.
+        let record = unsafe { record.as_ref() };
+        record.set_flag(DAEMON);
+        record.done.wake_all();
+    }
+}
+
+/// Waits for the end of the task with this id, if it is alive and not given up.
 pub(crate) fn wait_end(id: u64) {
     if let Some(record) = find(id) {
         // SAFETY: type-stable.
@@ -605,7 +615,7 @@ impl Record {
             // If it is still ours and not done, its runner will come by this queue, whose
             // lock we hold.
             let done = self.life.load(Ordering::SeqCst) & DONE != 0;
-            if done || self.id.load(Ordering::SeqCst) != id {
+            if done || self.id.load(Ordering::SeqCst) != id || self.has(DAEMON) {
                 return;
             }
             guard.wait(0, Reason::Join, ptr::from_ref(self) as usize, Limit::NONE);

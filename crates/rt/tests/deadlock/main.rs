@@ -90,6 +90,9 @@ fn two_locks_in_two_orders() {
             for member in deadlock.members() {
                 let stack = member.stack().expect("each stack is there");
                 assert!(stack.contains("takes_the_second_lock"), "{stack}");
+                // The runtime's own frames are left out, those of the report too.
+                let first = stack.lines().next().unwrap();
+                assert!(first.contains("deadlock::"), "{stack}");
             }
             give_up(runtime, 2);
         }
@@ -123,6 +126,33 @@ fn with_runtimes_that_stick(stuck: usize, body: impl Fn(&Runtime)) {
             give_up(runtime, stuck);
         }
     }
+}
+
+/// The end of `main` waited for ever for coroutines that a runtime had been given up with.
+#[test]
+fn the_end_of_main_does_not_wait_for_what_never_ends() {
+    const CHILD: &str = "ROPEWALK_TEST_GIVEN_UP";
+    if std::env::var_os(CHILD).is_some() {
+        let options = ropewalk_rt::__private::MainOptions::default();
+        ropewalk_rt::__private::main(options, || {
+            let runtime = Runtime::builder().workers(1).build().unwrap();
+            let (kept, never) = channel::bounded::<()>(0);
+            let stuck = runtime.spawn(move || never.recv());
+            stage::until_waiting(stuck.id(), "receiving");
+            give_up(runtime, 1);
+            drop(kept);
+        });
+        return;
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "the_end_of_main_does_not_wait_for_what_never_ends",
+        ])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
 }
 
 #[test]
