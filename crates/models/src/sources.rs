@@ -8,7 +8,7 @@ const SOURCES: &[Source] = &[
         to: "wait/mod.rs",
         parts: &[
             Cut("", ""),
-            Text("\n#[cfg(test)]\n#[path = \"$SRC/models/parker.rs\"]\nmod parker_model;\n"),
+            Text("\n#[path = \"$SRC/models/parker.rs\"]\nmod parker_model;\n"),
         ],
         swaps: &[("", "mod context;", "use crate::shim::context;")],
     },

@@ -1,6 +1,10 @@
 //! The faults: what is put in the place of what.
 
 /// A way to break a protocol.
+#[allow(
+    dead_code,
+    reason = "all but the name is for the build script, or all is"
+)]
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
     /// The source, below `crates/`.

@@ -18,7 +18,7 @@ use crate::worker::as_coroutine;
 fn one_is_cancelled(who: Who, deadline: Option<u64>, waker: bool) {
     clock::begin();
     let queue = Arc::new(WaitQueue::new());
-    let (record, slot) = (Arc::new(Record::new(0)), cancel::new_slot());
+    let (record, slot) = (Arc::new(Record::new()), cancel::new_slot());
     let waiter = {
         let (queue, record, slot) = (Arc::clone(&queue), Arc::clone(&record), Arc::clone(&slot));
         thread::spawn(move || {

@@ -122,8 +122,6 @@ fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
 pub(crate) const DEADLOCK: &str = "deadlock";
 /// Loom's message when two uses of a cell aren't ordered.
 pub(crate) const RACE: &str = "Causality violation";
-/// Loom's message when a model doesn't come to an end.
-pub(crate) const ENDLESS: &str = "exceeded maximum number of branches";
 /// For faults that are in the model itself.
 pub(crate) const NO_FAULT: &str = "";
 
@@ -138,7 +136,7 @@ impl Who {
     fn run<R>(self, f: impl FnOnce() -> R) -> R {
         match self {
             Who::Thread => f(),
-            Who::Coroutine => as_coroutine(&Record::new(0), f),
+            Who::Coroutine => as_coroutine(&Record::new(), f),
         }
     }
 }

@@ -242,6 +242,49 @@ fn a_notification_and_a_deadline() {
     }
 }
 
+/// Two wait until the count is there, one of them with a deadline if `timed`; another raises it and
+/// notifies all.
+fn all_are_notified(timed: bool, under_the_lock: bool) {
+    clock::begin();
+    let shared = Arc::new((Mutex::new(0), Condvar::new()));
+    let waiters = [timed, false].map(|timed| {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            let (count, changed) = &*shared;
+            let mut count = count.lock();
+            while *count == 0 {
+                if !timed {
+                    changed.wait(&mut count);
+                } else if changed.wait_for(&mut count, Duration::ZERO).timed_out() {
+                    break;
+                }
+            }
+        })
+    });
+    clock::pass();
+    let (count, changed) = &*shared;
+    let mut count = count.lock();
+    *count += 1;
+    if under_the_lock {
+        changed.notify_all();
+        drop(count);
+    } else {
+        drop(count);
+        changed.notify_all();
+    }
+    for waiter in waiters {
+        waiter.join().unwrap();
+    }
+    assert!(!shared.0.is_locked(), "it is left locked");
+}
+
+#[test]
+fn all_who_wait_are_notified() {
+    holds(2, || all_are_notified(false, true));
+    holds(2, || all_are_notified(true, true));
+    holds(2, || all_are_notified(true, false));
+}
+
 /// A waiter is moved to the lock's queue without WAITERS being set there.
 #[test]
 fn it_fails_if_a_moved_waiter_is_not_announced() {

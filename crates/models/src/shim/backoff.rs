@@ -17,9 +17,4 @@ impl Backoff {
     pub(crate) fn snooze(&self) {
         loom::hint::spin_loop();
     }
-
-    /// Patience is at its end at once: who would have spun is to wait.
-    pub(crate) fn is_completed(&self) -> bool {
-        true
-    }
 }

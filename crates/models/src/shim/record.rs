@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::atomic::{AtomicBool, AtomicU8};
+use super::atomic::AtomicBool;
 use super::worker::Home;
 use crate::wait::Wait;
 
@@ -13,8 +13,6 @@ pub(crate) struct Record {
     /// Its worker's own.
     pub(crate) wait: Cell<Named>,
     pub(crate) cancelled: AtomicBool,
-    /// An async task's.
-    pub(crate) phase: AtomicU8,
 }
 
 // SAFETY: `wait` is only touched by the thread that plays its worker.
@@ -23,12 +21,11 @@ unsafe impl Send for Record {}
 unsafe impl Sync for Record {}
 
 impl Record {
-    pub(crate) fn new(phase: u8) -> Record {
+    pub(crate) fn new() -> Record {
         Record {
             home: Arc::new(Home::new()),
             wait: Cell::new(Named::NONE),
             cancelled: AtomicBool::new(false),
-            phase: AtomicU8::new(phase),
         }
     }
 }
