@@ -16,6 +16,9 @@
 //! them. What they stand on is made small in `shim`: the worker is a loop around one parked
 //! coroutine, the futex a condition variable, the clock a counter that some thread moves on.
 //!
+//! Where a source no longer has the text at which something is to be cut out or put in, the
+//! build says so: then `src/sources.rs`, or the fault, follows the source.
+//!
 //! # That the models can fail
 //!
 //! `faults/table.rs` lists faults: a piece of a source, and what is put in its place. They are built

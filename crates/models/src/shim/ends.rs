@@ -29,9 +29,11 @@ pub(crate) struct Extra {
     pub(crate) callbacks: Mutex<Callbacks>,
 }
 
+type Callback = Box<dyn FnOnce(&Record) + Send>;
+
 #[derive(Default)]
 pub(crate) struct Callbacks {
-    pub(crate) list: Vec<Box<dyn FnOnce(&Record) + Send>>,
+    pub(crate) list: Vec<Callback>,
     pub(crate) being_called: bool,
 }
 

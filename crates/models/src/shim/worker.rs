@@ -125,11 +125,12 @@ impl Worker {
             if inbox.letters > 0 {
                 inbox.letters -= 1;
                 drop(inbox);
-                // SAFETY: its coroutine is parked in what it names.
-                if crate::cancel::is_cancelled(record)
-                    && unsafe { record.wait.get().cancel() }.is_some()
-                {
-                    return;
+                if crate::cancel::is_cancelled(record) {
+                    // SAFETY: its coroutine is parked in what it names.
+                    let to_resume = unsafe { record.wait.get().cancel() };
+                    if to_resume.is_some() {
+                        return;
+                    }
                 }
                 inbox = home.inbox.lock().expect("no model goes on after a panic");
                 continue;
