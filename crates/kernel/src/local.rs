@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use crate::record::{LOCALS, Record};
@@ -56,24 +57,34 @@ impl Locals {
         self.ending.get()
     }
 
-    fn clear(&self) {
+    /// Drops all. Of several drops that panic, the first one's payload is given.
+    fn clear(&self) -> Result<(), Box<dyn Any + Send>> {
         self.ending.set(true);
+        let mut result = Ok(());
         loop {
             // One at a time, and outside the borrow: a drop may look at the others.
             let mut values = self.values.borrow_mut();
             let Some(key) = values.keys().next().copied() else {
-                return;
+                return result;
             };
             let value = values.remove(&key);
             drop(values);
-            drop(value);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                match result {
+                    Ok(()) => result = Err(payload),
+                    // The message has been printed; the payload's drop might panic again.
+                    Err(_) => std::mem::forget(payload),
+                }
+            }
         }
     }
 }
 
 impl Drop for Locals {
     fn drop(&mut self) {
-        self.clear();
+        if let Err(payload) = self.clear() {
+            resume_unwind(payload);
+        }
     }
 }
 
@@ -101,18 +112,29 @@ pub fn with<R>(f: impl FnOnce(&Locals) -> R) -> Option<R> {
 }
 
 /// Drops what a task has, at its end, on its own stack. What a drop asks for while this goes
-/// on is not made any more.
+/// on is not made any more; what a callback or the outcome's drop asks for later is made, and
+/// dropped by another call of this.
+///
+/// # Panics
+///
+/// With the first panic of a value's drop, after all have been dropped.
 #[cold]
 pub(crate) fn end(record: &Record) {
     let Some(extra) = record.known_extra() else {
         return;
     };
+    let slot = extra.locals.get();
     // SAFETY: the ending task's own.
-    if let Some(locals) = unsafe { (*extra.locals.get()).as_deref() } {
-        let locals: *const Locals = locals;
-        // SAFETY: boxed; taken away below.
-        unsafe { (*locals).clear() };
-    }
+    let Some(locals) = (unsafe { (*slot).as_deref() }) else {
+        return;
+    };
+    let locals: *const Locals = locals;
+    // SAFETY: boxed; taken away below.
+    let result = unsafe { (*locals).clear() };
     // SAFETY: as above, and nobody looks at it any more.
-    drop(unsafe { (*extra.locals.get()).take() });
+    drop(unsafe { (*slot).take() });
+    record.clear_flag(LOCALS);
+    if let Err(payload) = result {
+        resume_unwind(payload);
+    }
 }

@@ -255,6 +255,10 @@ impl Record {
         self.flags.fetch_or(flag, Ordering::SeqCst);
     }
 
+    pub(crate) fn clear_flag(&self, flag: u8) {
+        self.flags.fetch_and(!flag, Ordering::SeqCst);
+    }
+
     pub(crate) fn known_extra(&self) -> Option<&Extra> {
         // SAFETY: once there, it is never given back.
         unsafe { self.extra.load(Ordering::Acquire).as_ref() }

@@ -391,6 +391,9 @@ fn call_back(record: &Record) -> u32 {
         for callback in callbacks {
             contained(|| callback(record));
         }
+        if record.has(LOCALS) {
+            contained(|| local::end(record));
+        }
         life = record.life.load(Ordering::Acquire);
     }
     life
@@ -426,7 +429,11 @@ unsafe fn discard_outcome(record: &Record) {
         .get()
         .expect("a live record has a behaviour");
     // SAFETY: by the contract above.
-    let panicked = unsafe { (behaviour.drop_outcome)(record) };
+    let mut panicked = unsafe { (behaviour.drop_outcome)(record) };
+    if record.has(LOCALS) {
+        // The drop made some, on the task's own stack: elsewhere they were its dropper's.
+        panicked |= end_besides(record, Ok(())).is_err();
+    }
     if panicked && !record.scope.get().is_null() {
         // SAFETY: the record's own reference keeps the state.
         unsafe { (*record.scope.get()).note_panic() };

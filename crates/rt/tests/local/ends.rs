@@ -162,3 +162,93 @@ fn every_end_drops_the_values() {
         assert_eq!(DROPPED.load(Ordering::SeqCst), most);
     });
 }
+
+/// A callback at a task's end has values too, which don't get into the next task.
+#[test]
+fn a_callbacks_values_stay_out_of_the_next_task() {
+    coroutine_local!(static LEFT: Cell<u32> = Cell::new(0));
+    in_coroutines(|| {
+        for _ in 0..50 {
+            let gate = std::sync::Arc::new(Event::new());
+            let passed = std::sync::Arc::clone(&gate);
+            let first = spawn(move || {
+                LEFT.set(1);
+                passed.wait().unwrap();
+            });
+            let called = std::sync::Arc::new(Event::new());
+            let call = std::sync::Arc::clone(&called);
+            first.on_done(move |_| {
+                let _ = LEFT.try_with(|left| left.set(5));
+                call.set();
+            });
+            gate.set();
+            first.join().unwrap();
+            called.wait().unwrap();
+            for _ in 0..4 {
+                assert_eq!(spawn(|| LEFT.get()).join().unwrap(), 0);
+            }
+        }
+    });
+}
+
+/// What the drop of an outcome that nobody wants makes is dropped after it.
+#[test]
+fn an_outcomes_values_stay_out_of_the_next_task() {
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+    struct Counts(Cell<u32>);
+    impl Drop for Counts {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    coroutine_local!(static COUNTS: Counts = Counts(Cell::new(0)));
+    struct Outcome;
+    impl Drop for Outcome {
+        fn drop(&mut self) {
+            COUNTS.with(|counts| counts.0.set(5));
+        }
+    }
+    in_coroutines(|| {
+        DROPPED.store(0, Ordering::SeqCst);
+        for n in 1..50 {
+            drop(spawn(|| Outcome));
+            until(|| DROPPED.load(Ordering::SeqCst) == 2 * n - 1);
+            let next = spawn(|| COUNTS.with(|counts| counts.0.get()));
+            assert_eq!(next.join().unwrap(), 0);
+        }
+    });
+}
+
+/// A drop that panics is the task's panic; the other values are dropped all the same, and the
+/// next task has nothing of it.
+#[test]
+fn a_drop_may_panic() {
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            if DROPPED.fetch_add(1, Ordering::SeqCst) == 1 {
+                panic!("in a value's drop");
+            }
+        }
+    }
+    coroutine_local! {
+        static A: Panics = Panics;
+        static B: Panics = Panics;
+        static C: Panics = Panics;
+        static PLAIN: Cell<u32> = Cell::new(0);
+    }
+    in_coroutines(|| {
+        for _ in 0..20 {
+            DROPPED.store(0, Ordering::SeqCst);
+            let error = spawn(|| {
+                PLAIN.set(1);
+                A.with(|_| B.with(|_| C.with(|_| ())));
+            });
+            let error = error.join().unwrap_err();
+            assert_eq!(error.panic_message(), Some("in a value's drop"));
+            assert_eq!(DROPPED.load(Ordering::SeqCst), 3);
+            assert_eq!(spawn(|| PLAIN.get()).join().unwrap(), 0);
+        }
+    });
+}
