@@ -125,7 +125,7 @@ fn who_gives_up_lets_others_through() {
     holds(2, || {
         two_take(1, 0, [(2, How::Timed(Who::Coroutine)), (1, THREAD)])
     });
-    holds(2, || {
+    holds(1, || {
         two_take(0, 1, [(1, How::Timed(Who::Thread)), (1, THREAD)])
     });
 }
