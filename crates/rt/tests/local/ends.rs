@@ -211,7 +211,14 @@ fn an_outcomes_values_stay_out_of_the_next_task() {
     in_coroutines(|| {
         DROPPED.store(0, Ordering::SeqCst);
         for n in 1..50 {
-            drop(spawn(|| Outcome));
+            // Dropped first: else it is the dropper whose value the outcome's drop makes.
+            let gate = std::sync::Arc::new(Event::new());
+            let passed = std::sync::Arc::clone(&gate);
+            drop(spawn(move || {
+                passed.wait().unwrap();
+                Outcome
+            }));
+            gate.set();
             until(|| DROPPED.load(Ordering::SeqCst) == 2 * n - 1);
             let next = spawn(|| COUNTS.with(|counts| counts.0.get()));
             assert_eq!(next.join().unwrap(), 0);
