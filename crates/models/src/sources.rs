@@ -91,7 +91,10 @@ const SOURCES: &[Source] = &[
     Source {
         path: "kernel/src/record.rs",
         to: "ends_flags.rs",
-        parts: &[Cut("pub(crate) const DONE: u32", "/// It was spawned with `spawn_local`")],
+        parts: &[Cut(
+            "pub(crate) const DONE: u32",
+            "/// It was spawned with `spawn_local`",
+        )],
         swaps: &[],
     },
     Source {
@@ -99,12 +102,31 @@ const SOURCES: &[Source] = &[
         to: "ends.rs",
         parts: &[
             Text(include_str!("shim/ends.part")),
-            Cut("    /// Waits for the end, as long as", "    /// Waits for the end and takes the outcome;"),
-            Cut("    pub fn on_done<F>", "    /// The queue of those who wait for the end"),
-            Cut("    fn into_outcome", "    /// Polls for the outcome; ready once only."),
-            Cut("    pub fn poll(&mut self", "/// A task as others may refer to it"),
+            Cut(
+                "    /// Waits for the end, as long as",
+                "    /// Waits for the end and takes the outcome;",
+            ),
+            Cut(
+                "    pub fn on_done<F>",
+                "    /// The queue of those who wait for the end",
+            ),
+            Cut(
+                "    fn into_outcome",
+                "    /// Polls for the outcome; ready once only.",
+            ),
+            Cut(
+                "    pub fn poll(&mut self",
+                "/// A task as others may refer to it",
+            ),
             Text("pub(crate) use crate::ends_flags::{CALLBACKS, DETACHED, DONE, REF};\n"),
-            Cut("pub(crate) unsafe fn complete(", "/// # Safety\n///\n/// No reference is left"),
+            Cut(
+                "pub(crate) unsafe fn complete(",
+                "/// # Safety\n///\n/// The outcome is in place, and the caller's.\nunsafe fn",
+            ),
+            Cut(
+                "/// Gives up one reference.",
+                "/// # Safety\n///\n/// No reference is left",
+            ),
         ],
         swaps: &[],
     },
@@ -167,10 +189,17 @@ const SOURCES: &[Source] = &[
             Text("use super::raw::{READER, RawRwLock, UPGRADING, WAITERS, readers};\n"),
             Cut("fn is_awaited", "// SAFETY: WRITER is only set"),
             Text("impl RawRwLock {\n"),
-            Cut("    unsafe fn unlock_shared", "    #[inline]\n    fn lock_exclusive"),
+            Cut(
+                "    unsafe fn unlock_shared",
+                "    #[inline]\n    fn lock_exclusive",
+            ),
             Text("}\n"),
         ],
-        swaps: &[("", "unsafe fn unlock_shared", "pub(crate) unsafe fn unlock_shared")],
+        swaps: &[(
+            "",
+            "unsafe fn unlock_shared",
+            "pub(crate) unsafe fn unlock_shared",
+        )],
     },
     whole("rt/src/sync/once.rs", "rt/sync/once.rs"),
     whole("rt/src/promise.rs", "rt/promise.rs"),

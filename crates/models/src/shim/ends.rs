@@ -14,7 +14,6 @@ pub(crate) struct Record {
     pub(crate) life: AtomicU32,
     pub(crate) done: WaitQueue,
     pub(crate) scope: Cell<*const Scope>,
-    pub(crate) behaviour: std::cell::Cell<Option<&'static Behaviour>>,
     pub(crate) freed: Cell<bool>,
     payload: UnsafeCell<Option<Box<dyn Any>>>,
     extra: Extra,
@@ -37,25 +36,11 @@ pub(crate) struct Callbacks {
     pub(crate) being_called: bool,
 }
 
-pub(crate) struct Behaviour {
-    pub(crate) drop_outcome: unsafe fn(&Record) -> bool,
-}
-
-static BEHAVIOUR: Behaviour = Behaviour {
-    drop_outcome: |record| {
-        // SAFETY: the outcome is the caller's.
-        drop(unsafe { (*record.payload.get()).take() }.expect("an outcome that is there"));
-        false
-    },
-};
-
 /// No task here belongs to one.
 pub(crate) struct Scope;
 
 impl Scope {
     pub(crate) fn leave(&self) {}
-
-    pub(crate) fn note_panic(&self) {}
 }
 
 impl Record {
@@ -64,13 +49,17 @@ impl Record {
             life: AtomicU32::new(life),
             done: WaitQueue::new(),
             scope: Cell::new(ptr::null()),
-            behaviour: std::cell::Cell::new(Some(&BEHAVIOUR)),
             freed: Cell::new(false),
             payload: UnsafeCell::new(None),
             extra: Extra {
                 callbacks: Mutex::default(),
             },
         }
+    }
+
+    /// Has no coroutine-local values, nor anything else besides.
+    pub(crate) fn has(&self, _: u8) -> bool {
+        false
     }
 
     pub(crate) fn extra(&self) -> &Extra {
@@ -84,6 +73,15 @@ impl Record {
         // SAFETY: by the contract above.
         unsafe { *self.payload.get() = Some(Box::new(outcome)) };
     }
+}
+
+/// # Safety
+///
+/// The outcome is there, and the caller's.
+pub(crate) unsafe fn discard_outcome(record: &Record) {
+    // SAFETY: by the contract above.
+    let outcome = unsafe { (*record.payload.get()).take() };
+    drop(outcome.expect("an outcome that is there"));
 }
 
 /// # Safety
@@ -108,6 +106,10 @@ pub(crate) unsafe fn look<T: 'static>(record: &Record) -> *const T {
         .expect("an outcome that is there")
         .downcast_ref()
         .expect("of this type")
+}
+
+pub(crate) mod local {
+    pub(crate) fn end(_: &super::Record) {}
 }
 
 pub(crate) mod identity {
