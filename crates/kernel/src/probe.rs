@@ -157,3 +157,29 @@ fn fold(text: &str) -> String {
     }
     folded
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::runtime::{Config, Runtime};
+
+    /// A letter that was posted while a runtime ended, after its letters had been thrown away,
+    /// lay in it for ever; one that named the runtime kept it, with its descriptors.
+    #[test]
+    fn a_letter_to_a_worker_that_has_left_is_dropped() {
+        let config = Config {
+            workers: Some(1),
+            ..Config::default()
+        };
+        let runtime = Runtime::new(config).expect("a runtime");
+        let shared = Arc::clone(runtime.shared());
+        assert!(runtime.shutdown(Duration::MAX).is_ok());
+        let probe = Probe::new();
+        let nobody = Addressed(NonNull::dangling());
+        shared.workers[0].post(Letter::Probe(nobody, 0, Arc::clone(&probe)));
+        assert_eq!(Arc::strong_count(&probe), 1);
+        assert_eq!(Arc::strong_count(&shared), 1);
+    }
+}

@@ -326,7 +326,7 @@ impl Runtime {
                 stealer: deque.stealer(),
                 asleep: AtomicBool::new(false),
                 signal: Signal::new()?,
-                letters: Mutex::new(Vec::new()),
+                letters: Mutex::new(Some(Vec::new())),
                 has_letters: AtomicBool::new(false),
                 sleeps_for_ever: AtomicBool::new(false),
                 visitors: AtomicUsize::new(0),
@@ -578,10 +578,6 @@ impl Runtime {
         }
         self.await_workers(deadline);
         shared.cancel_queued();
-        // Letters to a worker that reads no more would keep each other alive.
-        for worker in &shared.workers {
-            drop(worker.take_letters());
-        }
         let left = self.living();
         // They never end: a program must not wait for that.
         left.iter().for_each(|task| record::give_up(task.id));
@@ -723,6 +719,7 @@ fn worker_thread(
         // Soundness rule 1: this thread, and the stacks it owns, stay for ever. Its driver is
         // polled no more: descriptors that others use find another home.
         worker.driver.close();
+        shared.workers[index].close_letters();
         shared.note_stopped();
         loop {
             thread::park();
@@ -730,6 +727,7 @@ fn worker_thread(
     }
     worker.leave();
     worker.driver.close();
+    shared.workers[index].close_letters();
     drop(worker);
     drop(overflow);
     shared.note_stopped();

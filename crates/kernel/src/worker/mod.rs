@@ -44,7 +44,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_deque::{Injector, Stealer};
 
@@ -81,8 +81,9 @@ pub(crate) struct WorkerShared {
     pub(crate) stealer: Stealer<Fresh>,
     pub(crate) asleep: AtomicBool,
     pub(crate) signal: crate::driver::Signal,
-    /// Letters for the driver: what must be done on this worker's thread.
-    pub(crate) letters: Mutex<Vec<Letter>>,
+    /// Letters for the driver: what must be done on this worker's thread. `None` once the
+    /// worker reads no more.
+    pub(crate) letters: Mutex<Option<Vec<Letter>>>,
     pub(crate) has_letters: AtomicBool,
     /// Whether it sleeps, and has no timer that would wake it; see `stall.rs`.
     pub(crate) sleeps_for_ever: AtomicBool,
@@ -124,14 +125,26 @@ impl WorkerShared {
         asleep
     }
 
-    /// Sends a letter to the worker's driver.
+    /// Sends a letter to the worker's driver. One that reads no more drops it: nothing is left
+    /// to be done there, and letters that lay on would keep their runtime, and it them.
     pub(crate) fn post(&self, letter: Letter) {
+        let refused = match &mut *self.letters() {
+            Some(letters) => {
+                letters.push(letter);
+                None
+            }
+            None => Some(letter),
+        };
+        if refused.is_none() {
+            self.has_letters.store(true, Ordering::SeqCst);
+            self.rouse();
+        }
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Option<Vec<Letter>>> {
         self.letters
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .push(letter);
-        self.has_letters.store(true, Ordering::SeqCst);
-        self.rouse();
     }
 
     /// Says whether something is there that it will find when it wakes.
@@ -142,13 +155,10 @@ impl WorkerShared {
             || !self.stealer.is_empty()
     }
 
-    pub(crate) fn take_letters(&self) -> Vec<Letter> {
-        std::mem::take(
-            &mut *self
-                .letters
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()),
-        )
+    /// Reads no more letters. By the worker, once its driver is polled no more.
+    pub(crate) fn close_letters(&self) {
+        let unread = self.letters().take();
+        drop(unread);
     }
 
     /// How many coroutines live on their stacks here; a hint.
@@ -520,13 +530,8 @@ impl Worker {
         me.inbox.drain(|record| self.run.push(record));
         if me.has_letters.load(Ordering::Relaxed) {
             me.has_letters.store(false, Ordering::SeqCst);
-            let letters = std::mem::take(
-                &mut *me
-                    .letters
-                    .lock()
-                    .unwrap_or_else(|poisoned| poisoned.into_inner()),
-            );
-            for letter in letters {
+            let letters = me.letters().as_mut().map(std::mem::take);
+            for letter in letters.into_iter().flatten() {
                 self.open(letter);
             }
         }
