@@ -248,6 +248,11 @@ where
     handle
 }
 
+/// Says whether a task is async and no poll of it is under way.
+pub(crate) fn is_between_polls(record: &Record) -> bool {
+    matches!(record.phase.load(Ordering::SeqCst), SCHEDULED | IDLE)
+}
+
 /// Has an async task polled once more. The record may be another's by now, or no async task's.
 pub(crate) fn wake(record: &Record) {
     let mut phase = record.phase.load(Ordering::Relaxed);

@@ -36,6 +36,7 @@ pub mod locks;
 pub mod outcome;
 pub mod probe;
 pub mod record;
+pub mod remote;
 pub mod runtime;
 pub mod scope;
 pub mod stack;

@@ -558,6 +558,23 @@ pub(crate) fn living(runtime: *const Shared) -> Vec<Snapshot> {
     found
 }
 
+/// The tasks of a runtime that have not ended, with their ids.
+pub(crate) fn of_runtime(runtime: *const Shared) -> Vec<(NonNull<Record>, u64)> {
+    let slabs = depot().slabs.clone();
+    let mut found = Vec::new();
+    for (first, records) in slabs {
+        for index in 0..records {
+            // SAFETY: as in `living`.
+            let record = unsafe { first.add(index) };
+            // SAFETY: as above.
+            if let Some(snapshot) = snapshot(unsafe { record.as_ref() }, runtime) {
+                found.push((record, snapshot.id));
+            }
+        }
+    }
+    found
+}
+
 pub(crate) fn snapshot(record: &Record, runtime: *const Shared) -> Option<Snapshot> {
     let id = record.id.load(Ordering::Acquire);
     if id == 0 || record.life.load(Ordering::Acquire) & DONE != 0 {

@@ -11,6 +11,7 @@
 //! on its stacks never lets its thread exit, and the stacks stay as they are: frames on
 //! them may be borrowed from elsewhere (rule 1). Closures that never started are dropped.
 
+use std::any::Any;
 use std::io;
 use std::num::NonZero;
 use std::panic::Location;
@@ -30,6 +31,7 @@ use crate::future;
 use crate::host::{Host, HostPool};
 use crate::outcome::JoinError;
 use crate::record::{self, LOCAL, Record, Snapshot};
+use crate::remote::Remote;
 use crate::scope::ScopeState;
 use crate::stack::{self, StackPool};
 use crate::task::{self, Handle, Options, Role};
@@ -67,7 +69,7 @@ pub(crate) struct Shared {
     /// Closures dropped at the end without having run.
     cancelled: AtomicU64,
     quiet: WaitQueue,
-    driver: DriverKind,
+    pub(crate) driver: DriverKind,
     stack_bytes: usize,
     no_stack_told: AtomicBool,
     /// How many workers have stopped, cleanly or not.
@@ -76,6 +78,7 @@ pub(crate) struct Shared {
     /// One more than the threads outside that are known to wait for it; 0 if it is open.
     closed: AtomicUsize,
     stall_told: AtomicBool,
+    extension: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Shared {
@@ -122,6 +125,34 @@ impl Shared {
         if !self.no_stack_told.swap(true, Ordering::Relaxed) {
             eprintln!("ropewalk: no stack for a new coroutine, it must wait: {error}");
         }
+    }
+
+    /// See [`Runtime::spawn_unchecked`].
+    ///
+    /// # Safety
+    ///
+    /// What the closure and its value borrow outlives the task.
+    pub(crate) unsafe fn spawn_unchecked<F, T>(
+        self: &Arc<Self>,
+        options: Options,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Handle<T>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let worker =
+            Worker::current().filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(self));
+        // SAFETY: the caller's contract.
+        let task = unsafe { task::prepare(worker, Role::Stealable, options, None, site, closure) };
+        // SAFETY: prepared for this `T`; the handle's reference.
+        let handle = unsafe { Handle::new(task) };
+        match worker {
+            Some(worker) => worker.spawn(task),
+            None => self.inject(task, Arc::as_ptr(self)),
+        }
+        handle
     }
 
     /// Queues an unstarted task from outside the workers.
@@ -203,6 +234,21 @@ impl Shared {
         record::living(self)
     }
 
+    /// Has every worker cancel its tasks, and those it starts from now on.
+    fn cancel_all(&self) {
+        for worker in &self.workers {
+            worker.post(Letter::CancelAll);
+        }
+    }
+
+    /// The one thing that a layer above keeps with this runtime; made when first asked for.
+    pub(crate) fn extension(
+        &self,
+        make: impl FnOnce() -> Arc<dyn Any + Send + Sync>,
+    ) -> &Arc<dyn Any + Send + Sync> {
+        self.extension.get_or_init(make)
+    }
+
     /// Says to the first who asks that it may report a stall.
     pub(crate) fn claim_stall_report(&self) -> bool {
         !self.stall_told.swap(true, Ordering::SeqCst)
@@ -258,6 +304,29 @@ pub(crate) fn tell_cancelled(record: NonNull<Record>, id: u64) {
         // Not started a moment ago? Then any worker may be starting it.
         if home.is_null() || std::ptr::eq(worker, home) {
             worker.post(Letter::Cancel(Addressed(record), id));
+        }
+    }
+}
+
+/// Cancels the tasks that are at home with this worker. In the worker's loop: none of them runs,
+/// and none can end meanwhile, so that what is marked is no later user of the record.
+pub(crate) fn cancel_all_of(worker: &Worker, mut runnable: impl FnMut(NonNull<Record>)) {
+    worker.cancelling.set(true);
+    for (task, id) in record::of_runtime(Arc::as_ptr(&worker.shared)) {
+        // SAFETY: type-stable.
+        let record = unsafe { task.as_ref() };
+        // A sleeping async task is polled once more, by whichever worker, which marks it as it
+        // starts it. One that waits inside a poll is parked here like a coroutine; its phase is
+        // read before its home, which is written before.
+        future::wake(record);
+        let asleep = future::is_between_polls(record);
+        let here = std::ptr::eq(record.home.load(Ordering::SeqCst), worker.me());
+        if asleep || !here || record.has(record::THREAD) {
+            continue;
+        }
+        record.set_flag(record::CANCELLED);
+        if let Some(task) = cancel::receive_letter(worker, task, id) {
+            runnable(task);
         }
     }
 }
@@ -350,6 +419,7 @@ impl Runtime {
             stopped_changed: Condvar::new(),
             closed: AtomicUsize::new(0),
             stall_told: AtomicBool::new(false),
+            extension: OnceLock::new(),
         });
         RUNTIMES
             .lock()
@@ -441,6 +511,11 @@ impl Runtime {
         Ok(GLOBAL.get().expect("just set"))
     }
 
+    /// What others hold of this runtime.
+    pub fn remote(&self) -> Remote {
+        Remote::of(&self.shared)
+    }
+
     /// Spawns `closure` on this runtime.
     ///
     /// # Safety
@@ -456,17 +531,8 @@ impl Runtime {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        let worker = Worker::current()
-            .filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(&self.shared));
         // SAFETY: the caller's contract.
-        let task = unsafe { task::prepare(worker, Role::Stealable, options, None, site, closure) };
-        // SAFETY: prepared for this `T`; the handle's reference.
-        let handle = unsafe { Handle::new(task) };
-        match worker {
-            Some(worker) => worker.spawn(task),
-            None => self.shared.inject(task, Arc::as_ptr(&self.shared)),
-        }
-        handle
+        unsafe { self.shared.spawn_unchecked(options, site, closure) }
     }
 
     /// Runs `closure` as a coroutine of this runtime and waits for its value.
@@ -541,8 +607,22 @@ impl Runtime {
     /// # Panics
     ///
     /// In a coroutine of this runtime, which could never end by itself.
-    pub fn shutdown(self, patience: Duration) -> Result<(), StillRunning> {
-        self.stop(clock::deadline_after(patience))
+    pub fn shutdown(&self, patience: Duration) -> Result<(), StillRunning> {
+        self.stop(clock::deadline_after(patience), false)
+    }
+
+    /// As [`shutdown`](Self::shutdown), and cancels all tasks first, also those that are spawned
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`shutdown`](Self::shutdown).
+    ///
+    /// # Panics
+    ///
+    /// As [`shutdown`](Self::shutdown).
+    pub fn close(&self, grace: Duration) -> Result<(), StillRunning> {
+        self.stop(clock::deadline_after(grace), true)
     }
 
     fn is_inside(&self) -> bool {
@@ -550,7 +630,9 @@ impl Runtime {
             .is_some_and(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(&self.shared))
     }
 
-    fn stop(&self, deadline: u64) -> Result<(), StillRunning> {
+    fn stop(&self, deadline: u64, cancelling: bool) -> Result<(), StillRunning> {
+        // How often those that were spawned since are looked for.
+        const AGAIN_NS: u64 = 20_000_000;
         assert!(
             !self.is_inside(),
             "a runtime can't be shut down from one of its own coroutines"
@@ -560,7 +642,14 @@ impl Runtime {
             return Ok(());
         }
         shared.state.store(DRAINING, Ordering::SeqCst);
-        while shared.live() != 0 && clock::now_ns() < deadline {
+        let mut cancel_again = cancelling;
+        while shared.live() != 0 && (cancel_again || clock::now_ns() < deadline) {
+            let mut until = deadline;
+            if cancelling {
+                shared.cancel_all();
+                cancel_again = false;
+                until = deadline.min(clock::now_ns() + AGAIN_NS);
+            }
             let guard = shared.quiet.lock();
             if shared.live() == 0 {
                 break;
@@ -569,7 +658,7 @@ impl Runtime {
                 0,
                 Reason::Quiet,
                 Arc::as_ptr(shared) as usize,
-                Limit::until(Some(deadline)),
+                Limit::until(Some(until)),
             );
         }
         shared.state.store(STOPPING, Ordering::SeqCst);
@@ -647,7 +736,7 @@ impl Drop for Runtime {
             }
             return;
         }
-        let _ = self.stop(clock::now_ns());
+        let _ = self.stop(clock::now_ns(), false);
     }
 }
 

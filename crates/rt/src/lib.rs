@@ -38,7 +38,7 @@ pub use ropewalk_kernel::driver::DriverKind;
 pub use ropewalk_kernel::outcome::JoinError;
 pub use ropewalk_kernel::runtime::StillRunning;
 pub use run::Run;
-pub use runtime::{Runtime, RuntimeBuilder};
+pub use runtime::{Closed, DelayedCall, Runtime, RuntimeBuilder, RuntimeHandle};
 pub use task::{Info, Task};
 
 #[doc(hidden)]

@@ -241,6 +241,8 @@ pub(crate) enum Letter {
     Release(Arc<Registration>),
     /// A coroutine with this id was cancelled.
     Cancel(Addressed, u64),
+    /// All tasks are to be cancelled: the runtime closes.
+    CancelAll,
     /// The stack of the coroutine with this id is to be looked at.
     Probe(Addressed, u64, Arc<Probe>),
     /// A future's timer is to be set.

@@ -54,7 +54,7 @@ use crate::driver::{Addressed, Driver, IoWait, Letter};
 use crate::future::Entry;
 use crate::host::{Host, HostPool};
 use crate::record::{self, Magazine, Record};
-use crate::runtime::Shared;
+use crate::runtime::{self, Shared};
 use crate::timer::{TimerNode, Wheel};
 use crate::wait::{Reason, Wait};
 
@@ -192,6 +192,8 @@ pub(crate) struct Worker {
     hosts: HostPool,
     magazine: Magazine,
     ids: Cell<(u64, u64)>,
+    /// Whether what it starts is cancelled: its runtime closes.
+    pub(crate) cancelling: Cell<bool>,
     /// Clock nanoseconds of the last housekeeping.
     pub(crate) now: Cell<u64>,
 }
@@ -231,6 +233,7 @@ impl Worker {
             hosts,
             magazine: Magazine::default(),
             ids: Cell::new((0, 0)),
+            cancelling: Cell::new(false),
             now: Cell::new(now),
         }
     }
@@ -374,6 +377,9 @@ impl Worker {
         record.host.set(ptr::from_ref(host).cast_mut());
         record.home.store(self.me.as_ptr(), Ordering::Relaxed);
         record.started.store(true, Ordering::Relaxed);
+        if self.cancelling.get() {
+            record.set_flag(record::CANCELLED);
+        }
         Counts::add(&self.me().counts.started);
         self.budget.set(BUDGET);
         self.current.set(record);
@@ -545,6 +551,7 @@ impl Worker {
                     self.run.push(record);
                 }
             }
+            Letter::CancelAll => runtime::cancel_all_of(self, |record| self.run.push(record)),
             Letter::Probe(Addressed(record), id, probe) => probe.answer(self, record, id),
             Letter::Arm(entry) => entry.arm(self),
             Letter::Disarm(entry) => entry.disarm(self),

@@ -6,6 +6,7 @@
 mod blocking;
 mod channels;
 mod condvar;
+mod event_loop;
 mod futures;
 mod leaks;
 mod mutex;

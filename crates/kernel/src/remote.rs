@@ -1,0 +1,102 @@
+//! What others hold of a runtime: a handle that may outlive it.
+
+use std::any::Any;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::driver::DriverKind;
+use crate::future;
+use crate::record::{self, Snapshot};
+use crate::runtime::{Runtime, Shared};
+use crate::task::{Handle, Options};
+use crate::worker::Worker;
+
+/// A runtime, from anywhere: does not keep its workers running.
+///
+/// What is spawned after the runtime has stopped ends unstarted, and its handle says so.
+#[derive(Clone)]
+pub struct Remote(Arc<Shared>);
+
+impl Remote {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Remote {
+        Remote(Arc::clone(shared))
+    }
+
+    /// The runtime of the calling coroutine or async task; `None` outside.
+    pub fn current() -> Option<Remote> {
+        Worker::current().map(|worker| Remote::of(&worker.shared))
+    }
+
+    /// The global runtime, started if need be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::new`].
+    pub fn global() -> io::Result<Remote> {
+        Runtime::global().map(Runtime::remote)
+    }
+
+    /// Spawns `closure` on the runtime.
+    pub fn spawn<F, T>(
+        &self,
+        options: Options,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Handle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: `'static`.
+        unsafe { self.0.spawn_unchecked(options, site, closure) }
+    }
+
+    /// Spawns a future as a task of the runtime.
+    pub fn spawn_async<F>(
+        &self,
+        options: Options,
+        site: &'static Location<'static>,
+        future: F,
+    ) -> Handle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        future::spawn_on(&self.0, options, site, future)
+    }
+
+    /// Says whether the runtime has stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_stopping()
+    }
+
+    /// How many tasks have been spawned and not ended.
+    pub fn live(&self) -> u64 {
+        self.0.live()
+    }
+
+    /// Looks at each task that has not ended.
+    pub fn living(&self) -> Vec<Snapshot> {
+        record::living(Arc::as_ptr(&self.0))
+    }
+
+    /// The number of workers.
+    pub fn workers(&self) -> usize {
+        self.0.workers.len()
+    }
+
+    /// The driver in use.
+    pub fn driver(&self) -> DriverKind {
+        self.0.driver
+    }
+
+    /// The one thing that a layer above keeps with the runtime; made when first asked for.
+    pub fn extension(
+        &self,
+        make: impl FnOnce() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(self.0.extension(make))
+    }
+}

@@ -1,0 +1,313 @@
+//! A runtime of one's own: how many workers, which driver, and a clean end.
+
+mod calls;
+mod handle;
+
+pub use calls::{Closed, DelayedCall};
+pub use handle::RuntimeHandle;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use ropewalk_kernel::driver::DriverKind;
+use ropewalk_kernel::runtime::{self, Config, StillRunning};
+
+use crate::future::block_on;
+use crate::join::JoinHandle;
+use crate::task::Info;
+
+/// Workers and the coroutines that run on them.
+///
+/// Most programs need none: [`spawn`](crate::spawn) starts a global one. Several may live
+/// side by side. Dropping a runtime stops it at once; [`shutdown`](Self::shutdown) waits, and
+/// [`close`](Self::close) cancels and waits.
+///
+/// # As an event loop
+///
+/// What is spawned runs on the workers' own threads from the start. A thread may stay with the
+/// runtime until one thing is done ([`run`](Self::run),
+/// [`run_until_complete`](Self::run_until_complete)) or until somebody says
+/// [`stop`](Self::stop) ([`run_forever`](Self::run_forever)). [`call_soon`](Self::call_soon),
+/// [`call_later`](Self::call_later) and [`call_at`](Self::call_at) may be used from any thread.
+///
+/// ```
+/// use std::time::Duration;
+/// let runtime = ropewalk_rt::Runtime::builder().workers(1).build()?;
+/// let handle = runtime.handle();
+/// runtime.call_later(Duration::from_millis(2), move || handle.stop());
+/// runtime.run_forever();
+/// assert_eq!(runtime.run_until_complete(async { 6 * 7 }), 42);
+/// runtime.close(Duration::from_secs(5)).expect("nothing is left");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Runtime {
+    inner: runtime::Runtime,
+    handle: RuntimeHandle,
+}
+
+impl Runtime {
+    /// Starts a runtime with default settings: a worker for each core, io_uring where it
+    /// works, else epoll; `ROPEWALK_WORKERS` and `ROPEWALK_DRIVER` override.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuntimeBuilder::build`].
+    pub fn new() -> io::Result<Runtime> {
+        Runtime::builder().build()
+    }
+
+    /// Starts describing a runtime.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder {
+            config: Config::default(),
+        }
+    }
+
+    /// Runs `f` as a coroutine of this runtime and waits for its value. `f` may borrow.
+    ///
+    /// Coroutines that `f` spawned and did not join go on.
+    ///
+    /// # Panics
+    ///
+    /// With `f`'s panic; inside [`no_wait`](crate::coroutine::no_wait); and if the runtime
+    /// is shut down before `f` starts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = ropewalk_rt::Runtime::builder().workers(1).build()?;
+    /// let sum = runtime.run(|| {
+    ///     let half = ropewalk_rt::spawn(|| 21);
+    ///     2 * half.join().unwrap()
+    /// });
+    /// assert_eq!(sum, 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let _inside = self.handle.enter();
+        self.inner.run(Location::caller(), f)
+    }
+
+    /// Runs `future` on this runtime, in a coroutine, and waits for its output. It may borrow.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    #[track_caller]
+    pub fn run_until_complete<F>(&self, future: F) -> F::Output
+    where
+        F: Future + Send,
+        F::Output: Send,
+    {
+        self.run(|| block_on(future))
+    }
+
+    /// Waits until somebody calls [`stop`](Self::stop); returns at once if somebody did since
+    /// the last time.
+    ///
+    /// Coroutines run whether or not a thread is in here. Several threads may be: one `stop`
+    /// lets all of them go.
+    pub fn run_forever(&self) {
+        self.handle.run_forever();
+    }
+
+    /// Lets those go who are in [`run_forever`](Self::run_forever), or the next who comes.
+    /// Coroutines and delayed calls go on.
+    pub fn stop(&self) {
+        self.handle.stop();
+    }
+
+    /// Says whether a thread is in [`run`](Self::run),
+    /// [`run_until_complete`](Self::run_until_complete) or [`run_forever`](Self::run_forever).
+    pub fn is_running(&self) -> bool {
+        self.handle.is_running()
+    }
+
+    /// What others may hold of this runtime, to spawn on it, have it call something or stop it.
+    pub fn handle(&self) -> RuntimeHandle {
+        self.handle.clone()
+    }
+
+    /// Has the runtime call `f` as soon as it can: after the calls that are due already, never
+    /// beside another call. From any thread.
+    ///
+    /// The calls are made by one coroutine, under no [`Token`](crate::cancel::Token): one that
+    /// waits holds up those behind it, and nothing else. A panic of `f` is reported by the panic
+    /// hook and ends `f` alone.
+    pub fn call_soon<F>(&self, f: F) -> DelayedCall
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.handle.call_soon(f).expect(OPEN)
+    }
+
+    /// As [`call_soon`](Self::call_soon), `delay` from now. Calls of the same time are made as
+    /// they were asked for.
+    pub fn call_later<F>(&self, delay: Duration, f: F) -> DelayedCall
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.handle.call_later(delay, f).expect(OPEN)
+    }
+
+    /// As [`call_later`](Self::call_later), at a point in time.
+    pub fn call_at<F>(&self, when: Instant, f: F) -> DelayedCall
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.handle.call_at(when, f).expect(OPEN)
+    }
+
+    /// Says that of all threads outside only `outer_threads` know this runtime, and wait for it.
+    pub(crate) fn close_to_outsiders(&self, outer_threads: usize) {
+        self.inner.close_to_outsiders(outer_threads);
+    }
+
+    /// Spawns a coroutine on this runtime, from anywhere.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.spawn(f)
+    }
+
+    /// Spawns a future as an async task on this runtime, from anywhere; see
+    /// [`spawn_async`](crate::spawn_async).
+    #[track_caller]
+    pub fn spawn_async<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn_async(future)
+    }
+
+    /// How many of its coroutines have not ended.
+    pub fn live(&self) -> u64 {
+        self.inner.live()
+    }
+
+    /// Its coroutines that have not ended, oldest first.
+    pub fn list(&self) -> Vec<Info> {
+        self.inner.living().into_iter().map(Info::new).collect()
+    }
+
+    /// The number of its workers.
+    pub fn workers(&self) -> usize {
+        self.inner.workers()
+    }
+
+    /// The driver it uses.
+    pub fn driver(&self) -> DriverKind {
+        self.inner.driver()
+    }
+
+    /// Waits until no coroutine is left, for `patience` at most, then stops the workers.
+    ///
+    /// Delayed calls that are not due are dropped at once. Closures that never started are
+    /// dropped at the end, and their handles say so. Coroutines that have started are never
+    /// unwound: those that are left stay parked for ever, with the threads they are on.
+    ///
+    /// # Errors
+    ///
+    /// Who was left.
+    ///
+    /// # Panics
+    ///
+    /// If called from one of the runtime's own coroutines.
+    pub fn shutdown(self, patience: Duration) -> Result<(), StillRunning> {
+        self.handle.calls().close();
+        self.inner.shutdown(patience)
+    }
+
+    /// As [`shutdown`](Self::shutdown), but cancels every coroutine and async task first, and
+    /// those that are spawned meanwhile: each has `grace` to end after its waits have
+    /// failed.
+    ///
+    /// # Errors
+    ///
+    /// Who was left: who computes on, or shields itself, or waits for a lock.
+    ///
+    /// # Panics
+    ///
+    /// If called from one of the runtime's own coroutines.
+    pub fn close(self, grace: Duration) -> Result<(), StillRunning> {
+        self.handle.calls().close();
+        self.inner.close(grace)
+    }
+}
+
+/// Why a call can't be refused: who has a runtime has not shut it down.
+const OPEN: &str = "a runtime that is there is open";
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.handle.calls().clear();
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("workers", &self.workers())
+            .field("driver", &self.driver().as_str())
+            .field("live", &self.live())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a [`Runtime`] is to be made.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct RuntimeBuilder {
+    config: Config,
+}
+
+impl RuntimeBuilder {
+    /// Sets the number of workers: 1 to 1024.
+    pub fn workers(mut self, workers: usize) -> RuntimeBuilder {
+        self.config.workers = Some(workers);
+        self
+    }
+
+    /// Chooses the driver.
+    pub fn driver(mut self, driver: DriverKind) -> RuntimeBuilder {
+        self.config.driver = Some(driver);
+        self
+    }
+
+    /// Sets the usable stack of coroutines that don't ask for another, in bytes.
+    pub fn stack_size(mut self, bytes: usize) -> RuntimeBuilder {
+        self.config.stack_bytes = bytes;
+        self
+    }
+
+    /// Names the workers' threads: `name-0`, `name-1` and so on.
+    pub fn thread_name(mut self, name: impl Into<String>) -> RuntimeBuilder {
+        self.config.thread_name = name.into();
+        self
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for settings, also of the environment, that make no sense; the reason
+    /// why a driver that was asked for by name can't be had; and what starting threads gives.
+    pub fn build(self) -> io::Result<Runtime> {
+        runtime::Runtime::new(self.config).map(|inner| {
+            let handle = RuntimeHandle::of(inner.remote());
+            Runtime { inner, handle }
+        })
+    }
+}

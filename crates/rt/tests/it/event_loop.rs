@@ -1,0 +1,259 @@
+//! A runtime as an event loop: running until something is done, delayed calls, closing.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use ropewalk_rt::cancel::{self, shield};
+use ropewalk_rt::future::sleep_async;
+use ropewalk_rt::sync::Event;
+use ropewalk_rt::{Closed, JoinError, Runtime, RuntimeHandle, coroutine};
+
+use crate::stage::{PATIENCE, drivers, worker_counts};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Runs `body` with a runtime of each kind.
+fn each(body: impl Fn(Runtime)) {
+    for driver in drivers() {
+        for workers in worker_counts() {
+            let runtime = Runtime::builder().driver(driver).workers(workers);
+            body(runtime.build().expect("a runtime"));
+        }
+    }
+}
+
+#[test]
+fn a_future_is_run_until_it_is_complete_and_may_borrow() {
+    each(|runtime| {
+        let numbers = [1, 2, 3];
+        let sum = runtime.run_until_complete(async {
+            sleep_async(Duration::from_micros(10)).await;
+            numbers.iter().sum::<i32>()
+        });
+        assert_eq!(sum, 6);
+        assert!(!runtime.is_running());
+        let handle = runtime.handle();
+        assert!(runtime.run_until_complete(async move { handle.is_running() }));
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn calls_are_made_in_order_and_never_beside_one_another() {
+    each(|runtime| {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let note = |text: &'static str| {
+            let seen = Arc::clone(&seen);
+            move || {
+                // A second call at the same time would find it locked.
+                seen.try_lock().expect("one call at a time").push(text);
+            }
+        };
+        let now = Instant::now();
+        let handle = runtime.handle();
+        runtime.call_at(now + Duration::from_millis(6), move || handle.stop());
+        runtime.call_at(now + Duration::from_millis(4), note("d"));
+        runtime.call_at(now + Duration::from_millis(2), note("b"));
+        runtime.call_at(now + Duration::from_millis(2), note("c"));
+        runtime.call_soon(note("a"));
+        let cancelled = runtime.call_at(now + Duration::from_millis(3), note("never"));
+        assert!(cancelled.is_pending());
+        assert!(cancelled.cancel());
+        assert!(!cancelled.cancel() && !cancelled.is_pending());
+        runtime.run_forever();
+        assert_eq!(*seen.lock().unwrap(), ["a", "b", "c", "d"]);
+        assert_eq!(runtime.call_at(now, || ()).when(), now);
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn calls_come_from_threads_coroutines_and_calls() {
+    each(|runtime| {
+        const EACH: usize = 200;
+        let made = Arc::new(AtomicUsize::new(0));
+        let all = Arc::new(Event::new());
+        let call = |handle: &RuntimeHandle| {
+            let (made, all) = (Arc::clone(&made), Arc::clone(&all));
+            handle
+                .call_soon(move || {
+                    if made.fetch_add(1, Ordering::SeqCst) + 1 == 3 * EACH {
+                        all.set();
+                    }
+                })
+                .unwrap();
+        };
+        let handle = runtime.handle();
+        std::thread::scope(|s| {
+            s.spawn(|| (0..EACH).for_each(|_| call(&handle)));
+            runtime.run(|| (0..EACH).for_each(|_| call(&RuntimeHandle::current().unwrap())));
+        });
+        for _ in 0..EACH {
+            let inner = runtime.handle();
+            let (made, all) = (Arc::clone(&made), Arc::clone(&all));
+            runtime.call_soon(move || {
+                let again = move || {
+                    if made.fetch_add(1, Ordering::SeqCst) + 1 == 3 * EACH {
+                        all.set();
+                    }
+                };
+                inner.call_soon(again).unwrap();
+            });
+        }
+        all.wait().unwrap();
+        assert_eq!(made.load(Ordering::SeqCst), 3 * EACH);
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn a_call_that_panics_leaves_the_others() {
+    each(|runtime| {
+        let (sender, receiver) = mpsc::channel();
+        runtime.call_soon(|| std::panic::resume_unwind(Box::new("on purpose")));
+        runtime.call_soon(move || sender.send(coroutine::current().name()).unwrap());
+        assert_eq!(receiver.recv().unwrap().as_deref(), Some("calls"));
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn a_call_stands_under_no_token() {
+    each(|runtime| {
+        let (sender, receiver) = mpsc::channel();
+        let handle = runtime.handle();
+        runtime.run(move || {
+            let token = cancel::Token::new();
+            token.run(|| {
+                handle
+                    .call_later(Duration::from_millis(1), move || {
+                        sender.send(cancel::check().is_ok()).unwrap();
+                    })
+                    .unwrap();
+            });
+            token.cancel();
+        });
+        assert!(receiver.recv().unwrap());
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn stopping_lets_all_go_also_who_comes_later() {
+    each(|runtime| {
+        runtime.stop();
+        runtime.run_forever();
+        std::thread::scope(|s| {
+            let waiting: Vec<_> = (0..3).map(|_| s.spawn(|| runtime.run_forever())).collect();
+            while !runtime.is_running() {
+                std::thread::yield_now();
+            }
+            // A thread that comes after the stop of others waits for one of its own.
+            while waiting.iter().any(|thread| !thread.is_finished()) {
+                runtime.stop();
+                std::thread::yield_now();
+            }
+        });
+        assert!(!runtime.is_running());
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn shutting_down_drops_the_calls_that_are_not_due() {
+    each(|runtime| {
+        let held = Arc::new(());
+        let inside = Arc::clone(&held);
+        let call = runtime.call_later(HOUR, move || drop(inside));
+        let handle = runtime.handle();
+        runtime.shutdown(PATIENCE).unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(!call.is_pending() && !call.cancel());
+        assert!(handle.is_closed());
+        assert_eq!(handle.call_soon(|| ()).unwrap_err(), Closed);
+        assert!(matches!(
+            handle.spawn(|| ()).join(),
+            Err(JoinError::Shutdown)
+        ));
+    });
+}
+
+#[test]
+fn a_dropped_runtime_drops_its_calls() {
+    each(|runtime| {
+        let held = Arc::new(());
+        let (inside, handle) = (Arc::clone(&held), runtime.handle());
+        // A circle: the call holds a handle, the handle the calls.
+        runtime.call_later(HOUR, move || drop((inside, handle)));
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&held), 1);
+    });
+}
+
+#[test]
+fn closing_cancels_all_that_waits_and_what_it_spawns() {
+    each(|runtime| {
+        let ended = Arc::new(AtomicUsize::new(0));
+        for _ in 0..50 {
+            let count = Arc::clone(&ended);
+            runtime.spawn(move || {
+                assert!(cancel::sleep(HOUR).is_err());
+                // A successor, which is cancelled too, started or not.
+                let inner = Arc::clone(&count);
+                coroutine::spawn(move || {
+                    let _ = cancel::sleep(HOUR);
+                    inner.fetch_add(1000, Ordering::SeqCst);
+                });
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            runtime.spawn_async(sleep_async(HOUR));
+            runtime.spawn_async(async {
+                let _ = cancel::sleep(HOUR);
+            });
+        }
+        // Let them all begin to wait: what hasn't begun is dropped, which is another case.
+        while runtime
+            .list()
+            .iter()
+            .filter(|task| task.is_started())
+            .count()
+            < 150
+        {
+            std::thread::yield_now();
+        }
+        runtime.close(PATIENCE).unwrap();
+        assert_eq!(ended.load(Ordering::SeqCst) % 1000, 50);
+    });
+}
+
+#[test]
+fn closing_reports_who_shields_itself() {
+    each(|runtime| {
+        runtime.spawn(|| shield(|| cancel::sleep(HOUR)));
+        runtime.spawn(|| cancel::sleep(HOUR));
+        while runtime.list().iter().any(|task| !task.is_started()) {
+            std::thread::yield_now();
+        }
+        let left = runtime.close(Duration::from_millis(200)).unwrap_err();
+        assert_eq!(left.left.len(), 1, "{left}");
+    });
+}
+
+#[test]
+fn runtimes_live_side_by_side() {
+    each(|first| {
+        let second = Runtime::builder().workers(1).build().unwrap();
+        let inner = second.handle();
+        let both = first.run(move || {
+            let here = RuntimeHandle::current().unwrap().workers();
+            let there = inner.spawn(|| RuntimeHandle::current().unwrap().workers());
+            (here, there.join().unwrap())
+        });
+        assert_eq!(both, (first.workers(), 1));
+        assert!(RuntimeHandle::current().is_none());
+        first.close(PATIENCE).unwrap();
+        assert_eq!(second.run_until_complete(async { 1 }), 1);
+        second.close(PATIENCE).unwrap();
+    });
+}
