@@ -38,10 +38,13 @@
 //! leave accepted connections inside a ring when a listener closes.
 
 mod epoll;
+mod message;
 mod readiness;
 mod source;
 mod uring;
 
+use message::recv_message_now;
+pub use message::{Address, Received};
 pub(crate) use readiness::Registration;
 pub use source::{Interest, Source};
 
@@ -165,9 +168,34 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.recv(on, buf, flags),
             Driver::Readiness(readiness) => {
-                let fd = on.source.raw();
-                readiness.ready_op(on, || recv_now(fd, buf, flags))
+                let (fd, stream) = (on.source.raw(), on.source.is_stream());
+                readiness.ready_op(on, || {
+                    recv_now(fd, buf, flags).map(|(received, short)| (received, short && stream))
+                })
             }
+        }
+    }
+
+    /// See the contract. Receives one message.
+    ///
+    /// # Safety
+    ///
+    /// The header and all it points at are the caller's, and writable, until this returns.
+    #[inline]
+    pub(crate) unsafe fn recv_message(
+        &self,
+        on: On<'_>,
+        header: *mut libc::msghdr,
+        flags: i32,
+    ) -> io::Result<usize> {
+        match self {
+            // SAFETY: by the contract above.
+            Driver::Uring(uring) => unsafe { uring.recv_message(on, header, flags) },
+            Driver::Readiness(readiness) => readiness.ready_op(on, || {
+                // SAFETY: by the contract above.
+                unsafe { recv_message_now(on.source.raw(), header, flags) }
+                    .map(|received| (received, false))
+            }),
         }
     }
 

@@ -36,16 +36,28 @@ pub struct Source {
     registering: Mutex<Vec<Arc<Registration>>>,
     /// Whether the last receive came back short.
     drained: AtomicBool,
+    /// Whether a short receive says that there is nothing more. Not so of messages.
+    stream: bool,
 }
 
 impl Source {
-    /// Takes a descriptor. Its flags are left as they are.
+    /// Takes a stream's descriptor. Its flags are left as they are.
     pub fn new(fd: OwnedFd) -> Source {
+        Source::with(fd, true)
+    }
+
+    /// Takes the descriptor of a socket that keeps borders between messages.
+    pub fn of_messages(fd: OwnedFd) -> Source {
+        Source::with(fd, false)
+    }
+
+    fn with(fd: OwnedFd, stream: bool) -> Source {
         Source {
             fd,
             registration: AtomicPtr::new(ptr::null_mut()),
             registering: Mutex::new(Vec::new()),
             drained: AtomicBool::new(false),
+            stream,
         }
     }
 
@@ -66,7 +78,12 @@ impl Source {
     }
 
     pub(super) fn set_drained(&self, drained: bool) {
-        self.drained.store(drained, Ordering::Relaxed);
+        self.drained
+            .store(drained && self.stream, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream
     }
 
     #[inline]
@@ -280,7 +297,8 @@ impl Source {
             let received = unsafe {
                 (sys::table().recvmsg)(self.raw(), &raw mut message, libc::MSG_DONTWAIT)
             }?;
-            Ok((received, received != 0 && received < room))
+            let drained = received != 0 && received < room && self.stream;
+            Ok((received, drained))
         })
     }
 

@@ -18,7 +18,7 @@ use std::io;
 
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::{Interest, IoWait, On, Signal, recv_now};
+use super::{Interest, IoWait, On, Signal, recv_message_now, recv_now};
 use crate::cancel::Cancelled;
 use crate::record::Named;
 use crate::sys;
@@ -289,6 +289,43 @@ impl Uring {
                     source.set_drained(false);
                     return Err(error);
                 }
+            }
+        }
+    }
+
+    /// Receives one message: tries, then leaves it to the kernel.
+    ///
+    /// # Safety
+    ///
+    /// The header and all it points at are the caller's, and writable, until this returns.
+    pub(super) unsafe fn recv_message(
+        &self,
+        on: On<'_>,
+        header: *mut libc::msghdr,
+        flags: i32,
+    ) -> io::Result<usize> {
+        let fd = on.source.raw();
+        loop {
+            // SAFETY: by the contract above.
+            match unsafe { recv_message_now(fd, header, flags) } {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(received) => {
+                    on.worker.spend(on.record);
+                    return Ok(received);
+                }
+                Err(error) => return Err(error),
+            }
+            let entry = opcode::RecvMsg::new(types::Fd(fd), header)
+                .flags(flags as u32)
+                .ioprio(POLL_FIRST)
+                .build();
+            // SAFETY: by the contract above.
+            match unsafe { self.perform(on, entry) } {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody else set O_NONBLOCK: the kernel doesn't wait for us then.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_ready(on)?,
+                result => return result.map(|received| received as usize),
             }
         }
     }
