@@ -18,6 +18,16 @@ pub trait ToSocketAddrs {
     ///
     /// `InvalidInput` for text that is no `host:port`; else the look-up's failure.
     fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>>;
+
+    /// Gives the first of the addresses; without an allocation where it is one already.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_socket_addrs`](Self::to_socket_addrs).
+    #[doc(hidden)]
+    fn first_socket_addr(&self) -> io::Result<Option<SocketAddr>> {
+        self.to_socket_addrs().map(|mut addrs| addrs.next())
+    }
 }
 
 /// Looks up the addresses of a host.
@@ -98,6 +108,10 @@ impl<A: ToSocketAddrs + ?Sized> ToSocketAddrs for &A {
     fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
         (**self).to_socket_addrs()
     }
+
+    fn first_socket_addr(&self) -> io::Result<Option<SocketAddr>> {
+        (**self).first_socket_addr()
+    }
 }
 
 macro_rules! addresses {
@@ -105,6 +119,10 @@ macro_rules! addresses {
         impl ToSocketAddrs for $t {
             fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
                 one(*self)
+            }
+
+            fn first_socket_addr(&self) -> io::Result<Option<SocketAddr>> {
+                Ok(Some((*self).into()))
             }
         }
     )+};

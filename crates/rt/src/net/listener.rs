@@ -3,18 +3,17 @@
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
-use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ropewalk_kernel::blocking::unblock;
-use ropewalk_kernel::driver::{Interest, Source};
+use ropewalk_kernel::driver::{Address, Interest, Source};
 use ropewalk_kernel::sys;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 
-use super::stream::ip;
+use super::options::{ip, not_internet, open};
 use super::{TcpStream, ToSocketAddrs, each_addr};
 
 /// How many connections may wait to be accepted; the system caps it (`somaxconn`).
@@ -59,8 +58,8 @@ impl TcpListener {
     /// The last address's failure, or the look-up's.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         each_addr(addr, |addr| {
-            let kind = Type::STREAM.nonblocking().cloexec();
-            let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
+            let kind = Type::STREAM.nonblocking();
+            let socket = open(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
             socket.set_reuse_address(true)?;
             socket.bind(&addr.into())?;
             socket.listen(BACKLOG)?;
@@ -98,23 +97,13 @@ impl TcpListener {
     }
 
     fn accept_now(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        // SAFETY: all zeroes is an empty address.
-        let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
-        let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-        // SAFETY: the storage is writable for `len` bytes.
-        let fd = unsafe {
-            (sys::table().accept4)(
-                self.as_raw_fd(),
-                (&raw mut storage).cast(),
-                &raw mut len,
-                libc::SOCK_CLOEXEC,
-            )
-        }?;
+        let (fd, addr) = Address::fill(|addr, len| {
+            // SAFETY: the address is writable for `len` bytes.
+            unsafe { (sys::table().accept4)(self.as_raw_fd(), addr, len, libc::SOCK_CLOEXEC) }
+        })?;
         // SAFETY: a fresh descriptor of our own.
         let stream = TcpStream::new(unsafe { OwnedFd::from_raw_fd(fd) });
-        let addr = socket_addr(&storage)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))?;
-        Ok((stream, addr))
+        Ok((stream, addr.ip().ok_or_else(not_internet)?))
     }
 
     fn readable(&self) -> io::Result<()> {
@@ -165,31 +154,6 @@ impl TcpListener {
     /// The system's, for the asking itself.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         SockRef::from(&self.source).take_error()
-    }
-}
-
-/// The address in `storage`, if it is of the internet.
-fn socket_addr(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
-    let pointer = std::ptr::from_ref(storage);
-    match i32::from(storage.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says that it is one, and the storage is large enough.
-            let addr = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
-            let ip = Ipv4Addr::from(u32::from_be(addr.sin_addr.s_addr));
-            Some(SocketAddr::from((ip, u16::from_be(addr.sin_port))))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above.
-            let addr = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
-            Some(SocketAddr::V6(SocketAddrV6::new(
-                Ipv6Addr::from(addr.sin6_addr.s6_addr),
-                u16::from_be(addr.sin6_port),
-                addr.sin6_flowinfo,
-                addr.sin6_scope_id,
-            )))
-        }
-        _ => None,
     }
 }
 

@@ -1,15 +1,18 @@
-//! TCP, shaped like `std::net`: only the caller waits, be it a coroutine or a thread.
+//! TCP and UDP, shaped like `std::net`: only the caller waits, be it a coroutine or a thread.
 //!
 //! Time-outs give [`TimedOut`](std::io::ErrorKind::TimedOut), where std's give
 //! `WouldBlock`. There is no `set_nonblocking`: spawn a coroutine instead.
 
 mod addr;
 mod listener;
+mod options;
 mod stream;
+mod udp;
 
 pub use addr::{ToSocketAddrs, lookup_host};
 pub use listener::{Incoming, TcpListener};
 pub use stream::TcpStream;
+pub use udp::{Datagram, UdpSocket};
 
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
 

@@ -4,14 +4,14 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ropewalk_kernel::clock;
 use ropewalk_kernel::driver::{Interest, Source};
 use ropewalk_kernel::sys;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
+use super::options::{Timeouts, descriptor_traits, ip, open, timeout_methods, zero_timeout};
 use super::{ToSocketAddrs, each_addr};
 
 /// A TCP connection; mirrors [`std::net::TcpStream`].
@@ -21,16 +21,14 @@ use super::{ToSocketAddrs, each_addr};
 /// have moved where it was.
 pub struct TcpStream {
     source: Source,
-    read_timeout_ns: AtomicU64,
-    write_timeout_ns: AtomicU64,
+    timeouts: Timeouts,
 }
 
 impl TcpStream {
     pub(super) fn new(fd: OwnedFd) -> TcpStream {
         TcpStream {
             source: Source::new(fd),
-            read_timeout_ns: AtomicU64::new(0),
-            write_timeout_ns: AtomicU64::new(0),
+            timeouts: Timeouts::default(),
         }
     }
 
@@ -50,17 +48,14 @@ impl TcpStream {
     /// `TimedOut`; `InvalidInput` for a time-out of 0; else the system's.
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         if timeout.is_zero() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a time-out of 0",
-            ));
+            return Err(zero_timeout());
         }
         TcpStream::connect_by(addr, Some(clock::deadline_after(timeout)))
     }
 
     fn connect_by(addr: &SocketAddr, deadline: Option<u64>) -> io::Result<TcpStream> {
-        let kind = Type::STREAM.nonblocking().cloexec();
-        let socket = Socket::new(Domain::for_address(*addr), kind, Some(Protocol::TCP))?;
+        let kind = Type::STREAM.nonblocking();
+        let socket = open(Domain::for_address(*addr), kind, Some(Protocol::TCP))?;
         let stream = TcpStream::new(socket.into());
         let addr = SockAddr::from(*addr);
         let fd = stream.as_raw_fd();
@@ -133,46 +128,10 @@ impl TcpStream {
     ///
     /// The system's, if it is out of descriptors.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let clone = TcpStream::new(self.source.as_fd().try_clone_to_owned()?);
-        clone.set_read_timeout(self.read_timeout()?)?;
-        clone.set_write_timeout(self.write_timeout()?)?;
-        Ok(clone)
-    }
-
-    /// Limits how long each read waits; `None`: for ever. Costs no system call.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for 0.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        store_timeout(&self.read_timeout_ns, timeout)
-    }
-
-    /// Limits how long each write waits, likewise.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for 0.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        store_timeout(&self.write_timeout_ns, timeout)
-    }
-
-    /// How long each read waits at most.
-    ///
-    /// # Errors
-    ///
-    /// None; as in std.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(load_timeout(&self.read_timeout_ns))
-    }
-
-    /// How long each write waits at most.
-    ///
-    /// # Errors
-    ///
-    /// None; as in std.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(load_timeout(&self.write_timeout_ns))
+        Ok(TcpStream {
+            source: Source::new(self.source.as_fd().try_clone_to_owned()?),
+            timeouts: self.timeouts.clone(),
+        })
     }
 
     /// Receives without taking: the next read gives the same bytes.
@@ -182,7 +141,7 @@ impl TcpStream {
     /// As a read.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.source
-            .recv(buf, libc::MSG_PEEK, deadline(&self.read_timeout_ns))
+            .recv(buf, libc::MSG_PEEK, self.timeouts.read_deadline())
     }
 
     /// Sends small writes at once (`TCP_NODELAY`).
@@ -251,11 +210,11 @@ impl TcpStream {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.source.recv(buf, 0, deadline(&self.read_timeout_ns))
+        self.source.recv(buf, 0, self.timeouts.read_deadline())
     }
 
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.source.send(buf, 0, deadline(&self.write_timeout_ns))
+        self.source.send(buf, 0, self.timeouts.write_deadline())
     }
 
     fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -263,49 +222,21 @@ impl TcpStream {
             return Ok(0);
         }
         self.source
-            .recv_vectored(bufs, deadline(&self.read_timeout_ns))
+            .recv_vectored(bufs, self.timeouts.read_deadline())
     }
 
     fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.source
-            .send_vectored(bufs, deadline(&self.write_timeout_ns))
+            .send_vectored(bufs, self.timeouts.write_deadline())
     }
 }
 
-pub(super) fn ip(addr: &SockAddr) -> io::Result<SocketAddr> {
-    addr.as_socket().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the socket is not an internet socket",
-        )
-    })
-}
+timeout_methods!(TcpStream);
+descriptor_traits!(TcpStream, std::net::TcpStream);
 
-fn store_timeout(slot: &AtomicU64, timeout: Option<Duration>) -> io::Result<()> {
-    let ns = match timeout {
-        None => 0,
-        Some(timeout) if timeout.is_zero() => {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a time-out of 0",
-            ));
-        }
-        Some(timeout) => u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX),
-    };
-    slot.store(ns, Ordering::Relaxed);
-    Ok(())
-}
-
-fn load_timeout(slot: &AtomicU64) -> Option<Duration> {
-    let ns = slot.load(Ordering::Relaxed);
-    (ns != 0).then(|| Duration::from_nanos(ns))
-}
-
-#[inline]
-fn deadline(slot: &AtomicU64) -> Option<u64> {
-    match slot.load(Ordering::Relaxed) {
-        0 => None,
-        ns => Some(clock::now_ns().saturating_add(ns)),
+impl From<OwnedFd> for TcpStream {
+    fn from(fd: OwnedFd) -> TcpStream {
+        TcpStream::new(fd)
     }
 }
 
@@ -354,51 +285,6 @@ impl Write for &TcpStream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.as_fd()
-    }
-}
-
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.source.as_fd().as_raw_fd()
-    }
-}
-
-impl IntoRawFd for TcpStream {
-    fn into_raw_fd(self) -> RawFd {
-        self.source.into_fd().into_raw_fd()
-    }
-}
-
-impl From<std::net::TcpStream> for TcpStream {
-    /// Takes the connection over; whether it is non-blocking stays as it is, and makes no
-    /// difference here. The time-outs set with std are not carried over.
-    fn from(stream: std::net::TcpStream) -> TcpStream {
-        TcpStream::new(stream.into())
-    }
-}
-
-impl From<TcpStream> for std::net::TcpStream {
-    /// Gives the connection to std, in blocking mode unless somebody set it otherwise.
-    fn from(stream: TcpStream) -> std::net::TcpStream {
-        stream.source.into_fd().into()
-    }
-}
-
-impl From<OwnedFd> for TcpStream {
-    fn from(fd: OwnedFd) -> TcpStream {
-        TcpStream::new(fd)
-    }
-}
-
-impl From<TcpStream> for OwnedFd {
-    fn from(stream: TcpStream) -> OwnedFd {
-        stream.source.into_fd()
     }
 }
 

@@ -1,0 +1,10 @@
+//! What all that is read and written has in common, and what each kind has for itself.
+//!
+//! Each test runs on a plain thread and on runtimes of its own, under each driver and with one
+//! and two workers: see `stage`. `ROPEWALK_DRIVER` and `ROPEWALK_WORKERS` narrow the choice.
+
+// Each test binary uses its own part of it.
+#[allow(dead_code)]
+#[path = "../it/stage.rs"]
+mod stage;
+mod udp;
