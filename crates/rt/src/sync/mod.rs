@@ -15,6 +15,7 @@ mod lazy_lock;
 mod mutex;
 mod once;
 mod once_lock;
+mod rate_limiter;
 mod reentrant;
 mod rwlock;
 mod semaphore;
@@ -27,6 +28,7 @@ pub use lazy_lock::LazyLock;
 pub use mutex::{MutexExt, MutexLock, RawMutex};
 pub use once::{Once, OnceWait};
 pub use once_lock::OnceLock;
+pub use rate_limiter::RateLimiter;
 pub use reentrant::{
     ArcReentrantMutexGuard, MappedReentrantMutexGuard, ReentrantMutex, ReentrantMutexExt,
     ReentrantMutexGuard, TaskId,

@@ -10,6 +10,7 @@ mod barrier;
 mod destructors;
 mod event;
 mod once;
+mod rate_limiter;
 mod reentrant;
 mod rwlock;
 mod rwlock_deadlock;
