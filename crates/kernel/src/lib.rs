@@ -17,6 +17,7 @@
 //! | [`locks`], [`probe`], `stall` | who holds and wants which lock; stacks of parked coroutines; seeing that all are asleep |
 //! | `timer`, [`clock`] | the timing wheel and the clock behind it |
 //! | [`runtime`], [`scope`] | starting and ending it all |
+//! | [`watcher`] | noticing workers that one coroutine keeps |
 //! | [`blocking`] | threads for what no driver can do |
 //! | [`sys`] | the replaceable table of system calls |
 
@@ -46,6 +47,7 @@ pub mod sys;
 pub mod task;
 mod timer;
 pub mod wait;
+pub mod watcher;
 mod worker;
 
 pub use record::{Snapshot, living_everywhere};

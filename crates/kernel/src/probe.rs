@@ -106,7 +106,7 @@ pub fn describe(stack: &Backtrace) -> String {
     })
 }
 
-fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     const INNER: [&str; 9] = [
         "std::backtrace",
         "ropewalk_kernel::",
@@ -118,7 +118,12 @@ fn fold(text: &str) -> String {
         "<lock_api::",
         "core::",
     ];
-    const OUTER: [&str; 3] = ["std::panicking", "std::panic::catch_unwind", "__rust_try"];
+    const OUTER: [&str; 4] = [
+        "std::panicking",
+        "std::panic::catch_unwind",
+        "__rust_try",
+        "do_call<",
+    ];
     let mut frames: Vec<(&str, Option<&str>)> = Vec::new();
     for line in text.lines() {
         let line = line.trim_start();

@@ -36,6 +36,7 @@ use crate::scope::ScopeState;
 use crate::stack::{self, StackPool};
 use crate::task::{self, Handle, Options, Role};
 use crate::wait::{self, Limit, Reason, WaitQueue};
+use crate::watcher::{self, Post, Watch};
 use crate::worker::{Counts, Fresh, Inbox, Sleepers, Worker, WorkerShared};
 
 /// What a runtime is made with.
@@ -52,6 +53,8 @@ pub struct Config {
     pub thread_name: String,
     /// A seed for the scheduler's choices, to repeat a run.
     pub seed: Option<u64>,
+    /// When the watcher tells of coroutines that keep their worker.
+    pub watch: Watch,
 }
 
 const RUNNING: u8 = 0;
@@ -116,9 +119,19 @@ impl Shared {
         let others = [(); 2].map(|()| self.choices.below(self.workers.len()));
         let lighter = others
             .into_iter()
+            .filter(|&at| !self.workers[at].kept.load(Ordering::Relaxed))
             .min_by_key(|&at| self.workers[at].live_started())?;
         let there = self.workers[lighter].live_started();
         (lighter != index && there + there / 8 + THRESHOLD / 2 < here).then_some(lighter)
+    }
+
+    /// Has another worker take over what a kept one has not started.
+    pub(crate) fn rescue(&self, index: usize) {
+        let kept = &self.workers[index];
+        let left = !kept.placed.is_empty() || !kept.stealer.is_empty();
+        if left || !self.injector.is_empty() {
+            self.rouse_one();
+        }
     }
 
     pub(crate) fn report_no_stack(&self, error: &io::Error) {
@@ -376,6 +389,7 @@ impl Runtime {
     pub fn new(config: Config) -> io::Result<Runtime> {
         let workers = workers_of(&config)?;
         let driver = driver_of(&config)?;
+        let patience_ns = watcher::patience_of(config.watch)?;
         let stack_bytes = match config.stack_bytes {
             0 => stack::DEFAULT_BYTES,
             bytes => bytes,
@@ -399,6 +413,8 @@ impl Runtime {
                 has_letters: AtomicBool::new(false),
                 sleeps_for_ever: AtomicBool::new(false),
                 visitors: AtomicUsize::new(0),
+                post: Post::new(),
+                kept: AtomicBool::new(false),
                 counts: Counts::default(),
             });
             deques.push(deque);
@@ -430,6 +446,9 @@ impl Runtime {
             threads: Mutex::new(Vec::new()),
         };
         runtime.start_threads(deques, &config)?;
+        if let Some(patience_ns) = patience_ns {
+            watcher::watch(&runtime.shared, patience_ns);
+        }
         Ok(runtime)
     }
 
@@ -580,6 +599,15 @@ impl Runtime {
             .store(outer_threads + 1, Ordering::Relaxed);
     }
 
+    /// How often a coroutine was found that kept its worker for longer than the watcher's
+    /// patience.
+    pub fn kept(&self) -> u64 {
+        let workers = self.shared.workers.iter();
+        workers
+            .map(|worker| worker.counts.kept.load(Ordering::Relaxed))
+            .sum()
+    }
+
     /// The number of workers.
     pub fn workers(&self) -> usize {
         self.shared.workers.len()
@@ -666,6 +694,7 @@ impl Runtime {
             worker.rouse();
         }
         self.await_workers(deadline);
+        watcher::forget(shared, false);
         shared.cancel_queued();
         let left = self.living();
         // They never end: a program must not wait for that.
@@ -734,6 +763,7 @@ impl Drop for Runtime {
             for worker in &self.shared.workers {
                 worker.rouse();
             }
+            watcher::forget(&self.shared, true);
             return;
         }
         let _ = self.stop(clock::now_ns(), false);

@@ -15,6 +15,7 @@ use crate::probe;
 use crate::record::Snapshot;
 use crate::runtime::Shared;
 use crate::wait::Reason;
+use crate::watcher;
 use crate::worker::Worker;
 
 /// How long all must have slept; a second look after this finds the same counts.
@@ -53,7 +54,8 @@ pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize) {
     if living.iter().any(open) {
         return;
     }
-    let known = shared.workers.len() + blocking::idle_threads() + outer_threads;
+    let known =
+        shared.workers.len() + blocking::idle_threads() + watcher::threads() + outer_threads;
     if threads().is_none_or(|threads| threads > known) {
         return;
     }

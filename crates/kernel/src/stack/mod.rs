@@ -240,6 +240,14 @@ unsafe impl corosensei::stack::Stack for Stack {
     }
 }
 
+/// Where the frames of the stack end that `address` lies in, if it is one of ours. Safe to
+/// call in a signal handler.
+pub(crate) fn top_above(address: usize) -> Option<usize> {
+    let (slot, class) = slab::find(address)?;
+    let top = header_of(slot, class).addr().get();
+    (address >= slot.addr().get() + GUARD_BYTES && address < top).then_some(top)
+}
+
 #[inline]
 fn top_of(slot: NonNull<u8>, class: SizeClass) -> NonNull<u8> {
     // SAFETY: one past the end of the slot.

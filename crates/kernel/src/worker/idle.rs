@@ -6,6 +6,7 @@ use crossbeam_deque::Steal;
 
 use super::{Counts, Fresh, Worker};
 use crate::stall;
+use crate::watcher;
 
 /// A bit for each worker that sleeps.
 pub(crate) struct Sleepers(Box<[AtomicU64]>);
@@ -77,6 +78,7 @@ impl Worker {
         }
         self.shared.sleepers.clear(self.index);
         me.asleep.store(false, Ordering::SeqCst);
+        watcher::note_awake();
         self.receive();
         self.fire_timers();
         true

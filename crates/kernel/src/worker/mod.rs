@@ -43,7 +43,7 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_deque::{Injector, Stealer};
@@ -57,6 +57,7 @@ use crate::record::{self, Magazine, Record};
 use crate::runtime::{self, Shared};
 use crate::timer::{TimerNode, Wheel};
 use crate::wait::{Reason, Wait};
+use crate::watcher::Post;
 
 /// How many coroutines woken just now may run before the others have their turn.
 const NEXT_STREAK_MAX: u32 = 16;
@@ -91,6 +92,9 @@ pub(crate) struct WorkerShared {
     /// the inbox the coroutine may run, end, and its runtime with it: what is touched after
     /// that is kept by this count, which the end of `Shared` waits for.
     pub(crate) visitors: AtomicUsize,
+    /// Where the watcher finds it; and whether the watcher found it kept by one coroutine.
+    pub(crate) post: Post,
+    pub(crate) kept: AtomicBool,
     pub(crate) counts: Counts,
 }
 
@@ -102,6 +106,10 @@ pub(crate) struct Counts {
     pub(crate) completed: AtomicU64,
     pub(crate) resumed: AtomicU64,
     pub(crate) stolen: AtomicU64,
+    /// How often an async task was put aside until its waker calls.
+    pub(crate) paused: AtomicU64,
+    /// How often the watcher found the worker kept; written by the watcher alone.
+    pub(crate) kept: AtomicU64,
 }
 
 impl Counts {
@@ -109,6 +117,15 @@ impl Counts {
     fn add(counter: &AtomicU64) {
         // One writer: no read-modify-write is needed.
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// A number that moves whenever the worker turns to another task.
+    pub(crate) fn stamp(&self) -> u64 {
+        [&self.resumed, &self.started, &self.completed, &self.paused]
+            .into_iter()
+            .fold(0, |sum, counter| {
+                sum.wrapping_add(counter.load(Ordering::Relaxed))
+            })
     }
 }
 
@@ -164,10 +181,17 @@ impl WorkerShared {
     /// How many coroutines live on their stacks here; a hint.
     pub(crate) fn live_started(&self) -> u64 {
         let completed = self.counts.completed.load(Ordering::Relaxed);
+        let paused = self.counts.paused.load(Ordering::Relaxed);
         self.counts
             .started
             .load(Ordering::Relaxed)
-            .saturating_sub(completed)
+            .saturating_sub(completed + paused)
+    }
+
+    /// Notes that one coroutine keeps it. The watcher's.
+    pub(crate) fn note_kept(&self) {
+        Counts::add(&self.counts.kept);
+        self.kept.store(true, Ordering::Relaxed);
     }
 }
 
@@ -175,7 +199,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) index: usize,
     me: NonNull<WorkerShared>,
-    current: Cell<*const Record>,
+    /// The coroutine that runs; written by this worker, and read by the watcher too.
+    current: AtomicPtr<Record>,
     next: Cell<*const Record>,
     next_streak: Cell<u32>,
     run: ReadyQueue,
@@ -217,7 +242,7 @@ impl Worker {
             shared,
             index,
             me,
-            current: Cell::new(ptr::null()),
+            current: AtomicPtr::new(ptr::null_mut()),
             next: Cell::new(ptr::null()),
             next_streak: Cell::new(0),
             run: ReadyQueue::new(),
@@ -266,7 +291,13 @@ impl Worker {
     #[inline]
     pub(crate) fn current_record(&self) -> Option<&'static Record> {
         // SAFETY: alive while it runs; and type-stable.
-        unsafe { self.current.get().as_ref() }
+        unsafe { self.current.load(Ordering::Relaxed).as_ref() }
+    }
+
+    #[inline]
+    fn set_running(&self, record: *const Record) {
+        // Relaxed: it is this thread's, and the watcher only looks.
+        self.current.store(record.cast_mut(), Ordering::Relaxed);
     }
 
     #[inline]
@@ -382,21 +413,20 @@ impl Worker {
         }
         Counts::add(&self.me().counts.started);
         self.budget.set(BUDGET);
-        self.current.set(record);
+        self.set_running(record);
     }
 
     /// Marks the running task as ended: from here on its stack's code is the kernel's own.
     #[inline]
     pub(crate) fn note_completed(&self) {
-        self.current.set(ptr::null());
+        self.set_running(ptr::null());
         Counts::add(&self.me().counts.completed);
     }
 
     /// Marks the running async task as waiting for its waker: it is on no stack any more.
     pub(crate) fn note_paused(&self) {
-        self.current.set(ptr::null());
-        let started = &self.me().counts.started;
-        started.store(started.load(Ordering::Relaxed) - 1, Ordering::Release);
+        self.set_running(ptr::null());
+        Counts::add(&self.me().counts.paused);
     }
 
     /// Queues an async task that was woken.
@@ -413,6 +443,8 @@ impl Worker {
     /// Runs until the runtime stops.
     pub(crate) fn run(&self) {
         CURRENT.set(self);
+        // SAFETY: `leave` undoes it; a worker that never leaves stays where it is.
+        unsafe { self.me().post.enter(&self.current) };
         loop {
             let ticks = self.ticks.get().wrapping_add(1);
             self.ticks.set(ticks);
@@ -435,6 +467,7 @@ impl Worker {
         // What is left in the timers are those of futures that nobody here polls any more.
         self.fire(u64::MAX);
         self.hosts.clear();
+        self.me().post.leave();
         CURRENT.set(ptr::null());
     }
 
@@ -478,11 +511,11 @@ impl Worker {
         }
         let Some(host) = host else { return };
         self.budget.set(BUDGET);
-        self.current.set(record);
+        self.set_running(record);
         Counts::add(&self.me().counts.resumed);
         // SAFETY: our host, from the worker's loop.
         unsafe { host.as_ref().resume() };
-        self.current.set(ptr::null());
+        self.set_running(ptr::null());
     }
 
     /// Gives a fresh task its host; with no memory for one it goes back to the queue, or,
@@ -623,11 +656,12 @@ impl Worker {
         let host = NonNull::new(record.host.get())?;
         let place = Cell::new(None);
         self.probing.set(&raw const place);
-        let before = self.current.replace(record);
+        let before = self.current.load(Ordering::Relaxed);
+        self.set_running(record);
         // SAFETY: our host, from the worker's loop, parked: `park` takes the backtrace and
         // suspends again.
         unsafe { host.as_ref().resume() };
-        self.current.set(before);
+        self.set_running(before);
         self.probing.set(ptr::null());
         place.into_inner()
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ropewalk_kernel::driver::DriverKind;
 use ropewalk_kernel::runtime::{self, Config, StillRunning};
+use ropewalk_kernel::watcher::Watch;
 
 use crate::future::block_on;
 use crate::join::JoinHandle;
@@ -207,6 +208,12 @@ impl Runtime {
         self.inner.workers()
     }
 
+    /// How often the watcher found one of its workers kept by a coroutine that computed, or
+    /// blocked the thread, for too long; see [`RuntimeBuilder::watch`].
+    pub fn kept(&self) -> u64 {
+        self.inner.kept()
+    }
+
     /// The driver it uses.
     pub fn driver(&self) -> DriverKind {
         self.inner.driver()
@@ -295,6 +302,36 @@ impl RuntimeBuilder {
     /// Names the workers' threads: `name-0`, `name-1` and so on.
     pub fn thread_name(mut self, name: impl Into<String>) -> RuntimeBuilder {
         self.config.thread_name = name.into();
+        self
+    }
+
+    /// Sets how long a coroutine may keep its worker, by computing or by a call that blocks
+    /// the thread, before the watcher tells of it; `None` switches the watcher off for this
+    /// runtime. If not said: `ROPEWALK_WATCH` (`off`, or a time such as `20ms` or `1s`), else
+    /// 10 ms. At least a millisecond.
+    ///
+    /// The watcher is a thread of the process. It tells on standard error, once for each spawn
+    /// site, who keeps a worker, with a backtrace; counts it ([`Runtime::kept`]); and has other
+    /// workers take over what the kept one has not started. To see the stack it sends the
+    /// worker's thread a `SIGURG`, unless the program has a handler of its own for that: a
+    /// system call that can't be restarted (`nanosleep`, `poll`) then ends with `EINTR`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ropewalk_rt::Runtime;
+    ///
+    /// let runtime = Runtime::builder()
+    ///     .workers(1)
+    ///     .watch(Duration::from_millis(50))
+    ///     .build()?;
+    /// assert_eq!(runtime.run(|| 6 * 7), 42);
+    /// assert_eq!(runtime.kept(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn watch(mut self, patience: impl Into<Option<Duration>>) -> RuntimeBuilder {
+        self.config.watch = patience.into().map_or(Watch::Off, Watch::After);
         self
     }
 

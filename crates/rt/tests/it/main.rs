@@ -19,3 +19,4 @@ mod scopes;
 mod spawning;
 mod stage;
 mod tasks;
+mod watcher;
