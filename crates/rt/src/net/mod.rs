@@ -3,10 +3,12 @@
 //! Time-outs give [`TimedOut`](std::io::ErrorKind::TimedOut), where std's give
 //! `WouldBlock`. There is no `set_nonblocking`: spawn a coroutine instead.
 
+mod acceptor;
 mod addr;
+mod endpoint;
 mod listener;
-mod options;
 mod stream;
+mod traits;
 mod udp;
 
 pub use addr::{ToSocketAddrs, lookup_host};

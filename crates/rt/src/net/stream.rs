@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use ropewalk_kernel::clock;
-use ropewalk_kernel::driver::{Interest, Source};
-use ropewalk_kernel::sys;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+use ropewalk_kernel::driver::Address;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::options::{Timeouts, descriptor_traits, ip, open, timeout_methods, zero_timeout};
+use super::endpoint::{Endpoint, ip, open, zero_timeout};
+use super::traits::{endpoint_traits, stream_traits};
 use super::{ToSocketAddrs, each_addr};
 
 /// A TCP connection; mirrors [`std::net::TcpStream`].
@@ -20,18 +20,10 @@ use super::{ToSocketAddrs, each_addr};
 /// read while another writes, without a clone. A deadline or time-out leaves what it would
 /// have moved where it was.
 pub struct TcpStream {
-    source: Source,
-    timeouts: Timeouts,
+    pub(super) inner: Endpoint,
 }
 
 impl TcpStream {
-    pub(super) fn new(fd: OwnedFd) -> TcpStream {
-        TcpStream {
-            source: Source::new(fd),
-            timeouts: Timeouts::default(),
-        }
-    }
-
     /// Connects; a name with several addresses is tried address by address.
     ///
     /// # Errors
@@ -56,41 +48,30 @@ impl TcpStream {
     fn connect_by(addr: &SocketAddr, deadline: Option<u64>) -> io::Result<TcpStream> {
         let kind = Type::STREAM.nonblocking();
         let socket = open(Domain::for_address(*addr), kind, Some(Protocol::TCP))?;
-        let stream = TcpStream::new(socket.into());
-        let addr = SockAddr::from(*addr);
-        let fd = stream.as_raw_fd();
-        // SAFETY: a valid address of that length.
-        let begun = unsafe { (sys::table().connect)(fd, addr.as_ptr().cast(), addr.len()) };
-        match begun {
+        TcpStream::connect_socket(socket, addr, deadline)
+    }
+
+    /// Connects a non-blocking socket of our own making.
+    pub(super) fn connect_socket(
+        socket: Socket,
+        addr: &SocketAddr,
+        deadline: Option<u64>,
+    ) -> io::Result<TcpStream> {
+        let inner = Endpoint::of_stream(socket.into());
+        match inner.connect_now(&Address::from(*addr)) {
             Ok(()) => {}
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
-                stream
-                    .source
-                    .ready_op(Interest::Write, deadline, || stream.connected())?;
+                inner.finish_connecting(deadline)?;
             }
             Err(error) => return Err(error),
         }
         // Ours until now. From here on it may be handed out, and behaves as std's would.
-        stream.socket().set_nonblocking(false)?;
-        Ok(stream)
-    }
-
-    /// How a connection attempt has ended; `WouldBlock` if it hasn't.
-    fn connected(&self) -> io::Result<()> {
-        let mut fds = [libc::pollfd {
-            fd: self.as_raw_fd(),
-            events: libc::POLLOUT,
-            revents: 0,
-        }];
-        if (sys::table().poll)(&mut fds, Some(0))? == 0 {
-            return Err(io::Error::from(io::ErrorKind::WouldBlock));
-        }
-        // Writable: connected, or failed.
-        self.socket().take_error()?.map_or(Ok(()), Err)
+        inner.socket().set_nonblocking(false)?;
+        Ok(TcpStream { inner })
     }
 
     fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.source)
+        self.inner.socket()
     }
 
     /// The other end's address.
@@ -120,28 +101,13 @@ impl TcpStream {
         self.socket().shutdown(how)
     }
 
-    /// Makes a second owner of the same connection. Not needed to read and write at once.
-    ///
-    /// The time-outs are copied.
-    ///
-    /// # Errors
-    ///
-    /// The system's, if it is out of descriptors.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream {
-            source: Source::new(self.source.as_fd().try_clone_to_owned()?),
-            timeouts: self.timeouts.clone(),
-        })
-    }
-
     /// Receives without taking: the next read gives the same bytes.
     ///
     /// # Errors
     ///
     /// As a read.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source
-            .recv(buf, libc::MSG_PEEK, self.timeouts.read_deadline())
+        self.inner.peek(buf)
     }
 
     /// Sends small writes at once (`TCP_NODELAY`).
@@ -188,105 +154,33 @@ impl TcpStream {
     ///
     /// `InvalidInput` for a time that is not 0; else the system's.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        if linger.is_some_and(|linger| !linger.is_zero()) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "lingering would block a worker in close: shut down and read to the end instead",
-            ));
-        }
+        check_linger(linger)?;
         self.socket().set_linger(linger)
     }
 
-    /// Takes the error pending on the socket (`SO_ERROR`).
+    /// What closing does with unsent data.
     ///
     /// # Errors
     ///
-    /// The system's, for the asking itself.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket().take_error()
-    }
-
-    fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        self.source.recv(buf, 0, self.timeouts.read_deadline())
-    }
-
-    fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.source.send(buf, 0, self.timeouts.write_deadline())
-    }
-
-    fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        if bufs.iter().all(|buf| buf.is_empty()) {
-            return Ok(0);
-        }
-        self.source
-            .recv_vectored(bufs, self.timeouts.read_deadline())
-    }
-
-    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.source
-            .send_vectored(bufs, self.timeouts.write_deadline())
+    /// The system's.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.socket().linger()
     }
 }
 
-timeout_methods!(TcpStream);
-descriptor_traits!(TcpStream, std::net::TcpStream);
-
-impl From<OwnedFd> for TcpStream {
-    fn from(fd: OwnedFd) -> TcpStream {
-        TcpStream::new(fd)
+/// Refuses to linger for a time, which would block who closes the socket.
+pub(super) fn check_linger(linger: Option<Duration>) -> io::Result<()> {
+    match linger {
+        Some(linger) if !linger.is_zero() => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "lingering would block a worker in close: shut down and read to the end instead",
+        )),
+        _ => Ok(()),
     }
 }
 
-impl Read for TcpStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.receive(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.receive_vectored(bufs)
-    }
-}
-
-impl Read for &TcpStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.receive(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.receive_vectored(bufs)
-    }
-}
-
-impl Write for TcpStream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.send(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.send_vectored(bufs)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Write for &TcpStream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.send(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.send_vectored(bufs)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+stream_traits!(TcpStream);
+endpoint_traits!(TcpStream, std::net::TcpStream);
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,11 +10,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use ropewalk_kernel::driver::{Address, Source};
-use ropewalk_kernel::sys;
+use ropewalk_kernel::driver::Address;
 use socket2::{Domain, Protocol, SockRef, Type};
 
-use super::options::{Timeouts, descriptor_traits, ip, not_internet, open, timeout_methods};
+use super::endpoint::{Endpoint, ip, not_internet, open};
+use super::traits::endpoint_traits;
 use super::{ToSocketAddrs, each_addr};
 
 /// A UDP socket; mirrors [`std::net::UdpSocket`].
@@ -57,8 +57,7 @@ use super::{ToSocketAddrs, each_addr};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UdpSocket {
-    source: Source,
-    timeouts: Timeouts,
+    inner: Endpoint,
 }
 
 /// A datagram that was received; from [`UdpSocket::recv_datagram`] and its likes.
@@ -99,11 +98,7 @@ impl UdpSocket {
     ///
     /// The last address's failure, or the look-up's.
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        each_addr(addr, |addr| {
-            let addr = Address::from(addr);
-            // SAFETY: a valid address of that length.
-            unsafe { (sys::table().connect)(self.as_raw_fd(), addr.as_ptr(), addr.len()) }
-        })
+        each_addr(addr, |addr| self.inner.connect_now(&Address::from(addr)))
     }
 
     /// Receives from the peer; gives the length. 0 is an empty datagram (or a buffer of
@@ -114,7 +109,9 @@ impl UdpSocket {
     /// The system's: `ConnectionRefused` if the peer's host has told so of what was sent
     /// before; `TimedOut`, with nothing received.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source.recv(buf, 0, self.timeouts.read_deadline())
+        self.inner
+            .source
+            .recv(buf, 0, self.inner.timeouts.read_deadline())
     }
 
     /// Receives from anybody; gives the length and the sender.
@@ -166,8 +163,9 @@ impl UdpSocket {
     ///
     /// As [`recv`](Self::recv).
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source
-            .recv(buf, libc::MSG_PEEK, self.timeouts.read_deadline())
+        self.inner
+            .source
+            .recv(buf, libc::MSG_PEEK, self.inner.timeouts.read_deadline())
     }
 
     /// Receives from anybody without taking.
@@ -191,8 +189,8 @@ impl UdpSocket {
     }
 
     fn receive(&self, bufs: &mut [IoSliceMut<'_>], flags: i32) -> io::Result<Datagram> {
-        let deadline = self.timeouts.read_deadline();
-        let received = self.source.recv_message(bufs, flags, deadline)?;
+        let deadline = self.inner.timeouts.read_deadline();
+        let received = self.inner.source.recv_message(bufs, flags, deadline)?;
         Ok(Datagram {
             len: received.len,
             full_len: received.full_len,
@@ -206,7 +204,9 @@ impl UdpSocket {
     ///
     /// The system's: see the head; `TimedOut`, with nothing sent.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.source.send(buf, 0, self.timeouts.write_deadline())
+        self.inner
+            .source
+            .send(buf, 0, self.inner.timeouts.write_deadline())
     }
 
     /// Sends one datagram to `addr`; of several addresses the first.
@@ -232,8 +232,9 @@ impl UdpSocket {
             .first_socket_addr()?
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address to send to"))?;
         let to = Address::from(addr);
-        self.source
-            .send_message(bufs, Some(&to), self.timeouts.write_deadline())
+        self.inner
+            .source
+            .send_message(bufs, Some(&to), self.inner.timeouts.write_deadline())
     }
 
     /// This socket's address.
@@ -254,31 +255,8 @@ impl UdpSocket {
         ip(&self.socket().peer_addr()?)
     }
 
-    /// Makes a second owner of the same socket. Not needed to receive and send at once.
-    ///
-    /// The time-outs are copied.
-    ///
-    /// # Errors
-    ///
-    /// The system's, if it is out of descriptors.
-    pub fn try_clone(&self) -> io::Result<UdpSocket> {
-        Ok(UdpSocket {
-            source: Source::of_messages(self.source.as_fd().try_clone_to_owned()?),
-            timeouts: self.timeouts.clone(),
-        })
-    }
-
-    /// Takes the error pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The system's, for the asking itself.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket().take_error()
-    }
-
     fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.source)
+        self.inner.socket()
     }
 }
 
@@ -468,14 +446,12 @@ impl UdpSocket {
     }
 }
 
-timeout_methods!(UdpSocket);
-descriptor_traits!(UdpSocket, std::net::UdpSocket);
+endpoint_traits!(UdpSocket, std::net::UdpSocket);
 
 impl From<OwnedFd> for UdpSocket {
     fn from(fd: OwnedFd) -> UdpSocket {
         UdpSocket {
-            source: Source::of_messages(fd),
-            timeouts: Timeouts::default(),
+            inner: Endpoint::of_messages(fd),
         }
     }
 }
