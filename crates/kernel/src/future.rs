@@ -60,6 +60,28 @@ const RUNNING: u8 = 2;
 const NOTIFIED: u8 = 3;
 const IDLE: u8 = 4;
 
+/// Where a task is between two polls, for who looks at it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It is no async task, or one that is over.
+    NotAsync,
+    /// It is to be polled.
+    Scheduled,
+    /// It is being polled; the poll may block.
+    Polled,
+    /// It waits for its waker.
+    Idle,
+}
+
+pub(crate) fn phase_of(record: &Record) -> Phase {
+    match record.phase.load(Ordering::Acquire) {
+        SCHEDULED => Phase::Scheduled,
+        RUNNING | NOTIFIED => Phase::Polled,
+        IDLE => Phase::Idle,
+        _ => Phase::NotAsync,
+    }
+}
+
 /// What an async task's record holds until it has an outcome.
 #[repr(C)]
 struct Asleep<F> {
@@ -142,7 +164,7 @@ impl<F: Future> Polled<F> {
 
     fn pause(record: &Record) -> bool {
         // It leaves this stack; the next poll is on another's.
-        record.host.set(std::ptr::null_mut());
+        record.set_host(std::ptr::null_mut());
         let idle =
             record
                 .phase

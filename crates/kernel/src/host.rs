@@ -12,19 +12,24 @@ use std::cell::{Cell, UnsafeCell};
 use std::fmt::Write as _;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::record::Record;
 use crate::stack::overflow::Message;
-use crate::stack::{Stack, StackPool};
+use crate::stack::{self, Stack, StackPool};
 use crate::switch::{Switch, Yielder, suspend};
 use crate::task::complete;
-use crate::worker::Worker;
+use crate::worker::{Worker, WorkerShared};
 
 pub(crate) struct Host {
     switch: UnsafeCell<MaybeUninit<Switch>>,
     yielder: Cell<*const Yielder>,
-    /// The task it runs or is to run; null asks an idle host to return.
-    task: Cell<*const Record>,
+    /// The task it runs or is to run; none while it is idle, and null then asks it to return.
+    /// Its worker's, like `owner`: others look, at addresses that stay a host's for ever, but
+    /// believe what they see only if it is themselves.
+    task: AtomicPtr<Record>,
+    /// The worker that made it; null once its stack is given back.
+    owner: AtomicPtr<WorkerShared>,
     /// The link of the pool of idle hosts.
     next: Cell<*mut Host>,
     /// Usable bytes of its stack: the pool it belongs to.
@@ -36,7 +41,7 @@ const _: () = assert!(align_of::<Host>() <= 64);
 
 impl Host {
     /// Puts a host into the header of `stack`.
-    fn create(stack: Stack) -> NonNull<Host> {
+    fn create(stack: Stack, owner: *const WorkerShared) -> NonNull<Host> {
         let stack_bytes = stack.usable_bytes();
         let pointer = NonNull::new(stack.header_ptr().cast::<Host>()).expect("a mapped stack");
         // SAFETY: the header is ours, large and aligned enough (asserted above), and
@@ -45,7 +50,8 @@ impl Host {
             pointer.write(Host {
                 switch: UnsafeCell::new(MaybeUninit::uninit()),
                 yielder: Cell::new(ptr::null()),
-                task: Cell::new(ptr::null()),
+                task: AtomicPtr::new(ptr::null_mut()),
+                owner: AtomicPtr::new(owner.cast_mut()),
                 next: Cell::new(ptr::null_mut()),
                 stack_bytes,
             });
@@ -61,7 +67,7 @@ impl Host {
     /// The loop at the base of the stack.
     fn serve(&self, yielder: &Yielder) {
         self.yielder.set(yielder);
-        while let Some(mut task) = NonNull::new(self.task.get().cast_mut()) {
+        while let Some(mut task) = NonNull::new(self.task.load(Ordering::Relaxed)) {
             let worker = Worker::current().expect("a host runs on its worker");
             loop {
                 // SAFETY: a queue's reference to the task came with it.
@@ -86,13 +92,34 @@ impl Host {
                     None => break,
                 }
             }
+            self.task.store(ptr::null_mut(), Ordering::Relaxed);
             worker.hosts().put(NonNull::from(self));
             self.suspend();
         }
     }
 
     pub(crate) fn assign(&self, task: NonNull<Record>) {
-        self.task.set(task.as_ptr());
+        self.task.store(task.as_ptr(), Ordering::Relaxed);
+    }
+
+    /// Says whether `owner`, the caller, has this host, and runs `task` on it.
+    ///
+    /// Only an owner writes its own name here, and takes it away itself: who reads it reads
+    /// no older value, and nobody else changes `task` meanwhile.
+    pub(crate) fn is_running(&self, task: &Record, owner: *const WorkerShared) -> bool {
+        ptr::eq(self.owner.load(Ordering::Relaxed), owner)
+            && ptr::eq(self.task.load(Ordering::Relaxed), task)
+    }
+
+    /// Where the frames on its stack end, below, and begin, above.
+    pub(crate) fn bounds(&self) -> (usize, usize) {
+        let header = ptr::from_ref(self) as usize;
+        (stack::limit_of(header, self.stack_bytes), header)
+    }
+
+    /// How much of its stack has ever been used.
+    pub(crate) fn touched_bytes(&self) -> usize {
+        stack::touched_bytes_of(ptr::from_ref(self) as usize, self.stack_bytes)
     }
 
     /// Enters the stack; comes back when its task waits or has ended.
@@ -121,7 +148,7 @@ impl Host {
         // SAFETY: a header of a stack that is in use is a host's, and the fault was on it.
         let host = unsafe { &*header.cast::<Host>() };
         // SAFETY: records are type-stable; a host that runs has one.
-        let Some(record) = (unsafe { host.task.get().as_ref() }) else {
+        let Some(record) = (unsafe { host.task.load(Ordering::Relaxed).as_ref() }) else {
             let _ = out.write_str("a coroutine");
             return;
         };
@@ -147,7 +174,8 @@ impl Host {
     unsafe fn retire(host: NonNull<Host>) -> Stack {
         // SAFETY: alive until its stack is taken.
         let this = unsafe { host.as_ref() };
-        this.task.set(ptr::null());
+        this.task.store(ptr::null_mut(), Ordering::Relaxed);
+        this.owner.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: by the contract above.
         let returned = unsafe { this.resume() };
         assert!(returned, "an idle host that is told to return does so");
@@ -160,6 +188,7 @@ impl Host {
 pub(crate) struct HostPool {
     stacks: StackPool,
     default_bytes: usize,
+    owner: *const WorkerShared,
     idle: Cell<*mut Host>,
     idle_len: Cell<usize>,
     /// Hosts with other than the default size.
@@ -170,10 +199,15 @@ pub(crate) struct HostPool {
 const IDLE_MAX: usize = 64;
 
 impl HostPool {
-    pub(crate) fn new(stacks: StackPool, default_bytes: usize) -> HostPool {
+    pub(crate) fn new(
+        stacks: StackPool,
+        default_bytes: usize,
+        owner: *const WorkerShared,
+    ) -> HostPool {
         HostPool {
             stacks,
             default_bytes,
+            owner,
             idle: Cell::new(ptr::null_mut()),
             idle_len: Cell::new(0),
             odd: UnsafeCell::new(Vec::new()),
@@ -210,7 +244,7 @@ impl HostPool {
         });
         match fitting {
             Some(index) => Ok(odd.swap_remove(index)),
-            None => Ok(Host::create(self.stacks.take(bytes)?)),
+            None => Ok(Host::create(self.stacks.take(bytes)?, self.owner)),
         }
     }
 

@@ -14,7 +14,8 @@
 //! | [`cancel`] | tokens, and how a cancellation finds the wait it ends |
 //! | [`future`] | async tasks on the workers; timers for futures |
 //! | [`local`] | a task's own values |
-//! | [`locks`], [`probe`], `stall` | who holds and wants which lock; stacks of parked coroutines; seeing that all are asleep |
+//! | [`locks`], [`probe`], `stall` | who holds and wants which lock; the stack of one parked coroutine; seeing that all are asleep |
+//! | [`inspect`] | surveys: all tasks with their stacks |
 //! | `timer`, [`clock`] | the timing wheel and the clock behind it |
 //! | [`runtime`], [`scope`] | starting and ending it all |
 //! | [`watcher`] | noticing workers that one coroutine keeps |
@@ -32,6 +33,7 @@ pub mod clock;
 pub mod driver;
 pub mod future;
 mod host;
+pub mod inspect;
 pub mod local;
 pub mod locks;
 pub mod outcome;

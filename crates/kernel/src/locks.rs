@@ -9,7 +9,6 @@
 //! The owner is who took the lock: a guard that was sent to another task still counts as the
 //! first one's. Readers of a read-write lock are not tracked.
 
-use std::backtrace::Backtrace;
 use std::collections::HashMap;
 use std::fmt;
 use std::ptr::NonNull;
@@ -17,6 +16,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::cancel::current_id;
+use crate::inspect::Frames;
+use crate::inspect::symbols;
+use crate::inspect::walk::walk_thread;
 use crate::probe;
 use crate::record;
 use crate::wait::in_coroutine;
@@ -84,7 +86,7 @@ struct Want {
     owner: NonNull<Owner>,
     lock: usize,
     /// Of a thread: nobody can look at it later.
-    stack: Option<Arc<Backtrace>>,
+    stack: Option<Frames>,
     name: Option<Arc<str>>,
 }
 
@@ -121,10 +123,21 @@ pub fn want(owner: &Owner, lock: usize) -> Wanting {
     }
 }
 
+/// For each task that waits for a tracked lock without a deadline: who holds that lock.
+pub(crate) fn owners() -> HashMap<u64, u64> {
+    let wants = wants();
+    let held = wants.iter().map(|(id, want)| {
+        // SAFETY: a lock outlives the wants for it, and we hold the table.
+        let owner = unsafe { want.owner.as_ref() };
+        (*id, owner.0.load(Ordering::Relaxed))
+    });
+    held.filter(|(_, owner)| *owner != 0).collect()
+}
+
 #[cold]
 fn want_slow(owner: &Owner, lock: usize) -> Wanting {
     let me = current_id();
-    let stack = (!in_coroutine()).then(|| Arc::new(Backtrace::force_capture()));
+    let stack = (!in_coroutine()).then(walk_thread);
     let want = Want {
         owner: NonNull::from(owner),
         lock,
@@ -150,7 +163,7 @@ fn want_slow(owner: &Owner, lock: usize) -> Wanting {
     Wanting(Some(me))
 }
 
-type Found = (u64, usize, Option<Arc<Backtrace>>, Option<Arc<str>>);
+type Found = (u64, usize, Option<Frames>, Option<Arc<str>>);
 
 #[cold]
 fn report(cycle: Vec<Found>) {
@@ -182,7 +195,7 @@ fn report(cycle: Vec<Found>) {
                 id,
                 who,
                 lock,
-                stack: stack.map(|stack| probe::describe(&stack)),
+                stack: stack.map(|stack| symbols::describe(&stack)),
             }
         })
         .collect();

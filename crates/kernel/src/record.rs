@@ -97,10 +97,13 @@ pub(crate) struct Record {
     /// The link of whichever queue holds the record: fresh list, run queue, inbox, or
     /// the magazine of free records. Belongs to that queue.
     pub(crate) next: Cell<*const Record>,
-    pub(crate) behaviour: Cell<Option<&'static Behaviour>>,
+    /// Clock nanoseconds at which the wait began; coarse.
+    pub(crate) since_ns: AtomicU64,
     /// The worker it started on; null before.
     pub(crate) home: AtomicPtr<WorkerShared>,
-    pub(crate) host: Cell<*mut Host>,
+    /// The host it is on. Another worker may be changing it unless the host says that it is
+    /// the reader's: see `Worker::host_of`.
+    pub(crate) host: AtomicPtr<Host>,
     pub(crate) done: WaitQueue,
     /// The address of what it waits for.
     pub(crate) object: AtomicUsize,
@@ -116,6 +119,7 @@ pub(crate) struct Record {
     pub(crate) wait: Cell<Named>,
     /// What few tasks have. Made when first needed, and the record's for ever.
     extra: AtomicPtr<Extra>,
+    pub(crate) behaviour: Cell<Option<&'static Behaviour>>,
     payload: UnsafeCell<Payload>,
 }
 
@@ -214,9 +218,9 @@ impl Record {
             phase: AtomicU8::new(0),
             id: AtomicU64::new(0),
             next: Cell::new(ptr::null()),
-            behaviour: Cell::new(None),
+            since_ns: AtomicU64::new(0),
             home: AtomicPtr::new(ptr::null_mut()),
-            host: Cell::new(ptr::null_mut()),
+            host: AtomicPtr::new(ptr::null_mut()),
             done: WaitQueue::new(),
             object: AtomicUsize::new(0),
             runtime: AtomicPtr::new(ptr::null_mut()),
@@ -227,6 +231,7 @@ impl Record {
             stack_bytes: Cell::new(0),
             wait: Cell::new(Named::NONE),
             extra: AtomicPtr::new(ptr::null_mut()),
+            behaviour: Cell::new(None),
             payload: UnsafeCell::new([MaybeUninit::uninit(); PAYLOAD_BYTES / 8]),
         }
     }
@@ -331,6 +336,16 @@ impl Record {
         let site = self.site.load(Ordering::Relaxed);
         // SAFETY: only `&'static Location`s are stored.
         unsafe { site.as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn host(&self) -> *mut Host {
+        self.host.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_host(&self, host: *mut Host) {
+        self.host.store(host, Ordering::Relaxed);
     }
 
     /// Notes what is waited for; the reader's view may be torn, never dangling.
@@ -543,17 +558,30 @@ impl std::fmt::Display for Snapshot {
     }
 }
 
-/// Looks at every record that is alive and of `runtime` (of any, if null).
-pub(crate) fn living(runtime: *const Shared) -> Vec<Snapshot> {
+/// Goes through all records, free ones too, from the one with the number `start`, as long as
+/// `visit` says so. Later calls number them likewise.
+pub(crate) fn for_each(start: usize, mut visit: impl FnMut(usize, &'static Record) -> bool) {
     let slabs = depot().slabs.clone();
-    let mut found = Vec::new();
+    let mut number = 0;
     for (first, records) in slabs {
-        for index in 0..records {
+        for index in start.saturating_sub(number).min(records)..records {
             // SAFETY: slabs are never given back, and hold `records` records.
             let record = unsafe { first.add(index).as_ref() };
-            found.extend(snapshot(record, runtime));
+            if !visit(number + index, record) {
+                return;
+            }
         }
+        number += records;
     }
+}
+
+/// Looks at every record that is alive and of `runtime` (of any, if null).
+pub(crate) fn living(runtime: *const Shared) -> Vec<Snapshot> {
+    let mut found = Vec::new();
+    for_each(0, |_, record| {
+        found.extend(snapshot(record, runtime));
+        true
+    });
     found.sort_by_key(|snapshot| snapshot.id);
     found
 }

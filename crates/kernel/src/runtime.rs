@@ -243,6 +243,10 @@ impl Shared {
         self.injected.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn driver(&self) -> DriverKind {
+        self.driver
+    }
+
     pub(crate) fn living(&self) -> Vec<Snapshot> {
         record::living(self)
     }
@@ -416,6 +420,7 @@ impl Runtime {
                 post: Post::new(),
                 kept: AtomicBool::new(false),
                 counts: Counts::default(),
+                beat_ns: AtomicU64::new(clock::now_ns()),
             });
             deques.push(deque);
         }
@@ -826,7 +831,11 @@ fn worker_thread(
         }
     };
     let overflow = stack::overflow::install_thread();
-    let hosts = HostPool::new(StackPool::new(), shared.stack_bytes);
+    let hosts = HostPool::new(
+        StackPool::new(),
+        shared.stack_bytes,
+        &raw const shared.workers[index],
+    );
     let worker = Worker::new(Arc::clone(&shared), index, deque, driver, hosts);
     let _ = report.send(Ok(()));
     // A panic of the kernel's own must not unwind this thread: rule 1.
@@ -985,6 +994,12 @@ fn check_name(name: &str) -> io::Result<()> {
 /// All runtimes that may be alive, to count what was begun.
 static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 static THREADS_BEGUN: AtomicU64 = AtomicU64::new(0);
+
+/// All runtimes that have not gone.
+pub(crate) fn living_runtimes() -> Vec<Arc<Shared>> {
+    let runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    runtimes.iter().filter_map(Weak::upgrade).collect()
+}
 
 /// A number that changes when a task begins anywhere.
 fn begun_everywhere() -> u64 {

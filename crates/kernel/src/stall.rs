@@ -5,12 +5,11 @@
 //! without a timer, nobody waits for a descriptor or for the blocking pool, and the process has
 //! no thread beyond the known ones, which all wait, then nothing can ever wake a coroutine.
 
-use std::backtrace::Backtrace;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::blocking;
+use crate::inspect::{Frames, stack_on, symbols};
 use crate::probe;
 use crate::record::Snapshot;
 use crate::runtime::Shared;
@@ -62,20 +61,17 @@ pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize) {
     if !shared.claim_stall_report() {
         return;
     }
-    let stack_here = |task: &Snapshot| -> Option<Arc<Backtrace>> {
+    let stack_here = |task: &Snapshot| -> Option<Frames> {
         let record = crate::record::find(task.id)?;
         // Those of other workers answer a letter: they only sleep.
-        probe::look(worker, record, task.id).or_else(|| probe::stack_of(task.id))
+        stack_on(worker, record, task.id).or_else(|| probe::stack_of(task.id))
     };
     eprint!("{}", describe(&living, stack_here));
     // As after a panic of `main`.
     std::process::exit(101);
 }
 
-fn describe(
-    living: &[Snapshot],
-    stack_here: impl Fn(&Snapshot) -> Option<Arc<Backtrace>>,
-) -> String {
+fn describe(living: &[Snapshot], stack_here: impl Fn(&Snapshot) -> Option<Frames>) -> String {
     const SHOWN: usize = 20;
     let mut text = format!(
         "ropewalk: deadlock: all {} coroutines asleep, and nothing can wake them\n",
@@ -84,7 +80,7 @@ fn describe(
     for task in living.iter().take(SHOWN) {
         let _ = writeln!(text, "  {task}, on {:#x}", task.object);
         if let Some(stack) = stack_here(task) {
-            text.push_str(&probe::describe(&stack));
+            text.push_str(&symbols::describe(&stack));
         }
     }
     if living.len() > SHOWN {

@@ -271,7 +271,7 @@ pub(crate) unsafe fn prepare_with(
     record.wait.set(Named::NONE);
     record.home.store(ptr::null_mut(), Ordering::Relaxed);
     record.runtime.store(ptr::null_mut(), Ordering::Relaxed);
-    record.host.set(ptr::null_mut());
+    record.set_host(ptr::null_mut());
     record.parent.store(parent_id, Ordering::Relaxed);
     record
         .site
@@ -833,9 +833,12 @@ impl Task {
 pub(crate) mod identity {
     use std::cell::Cell;
     use std::ptr::{self, NonNull};
+    use std::sync::atomic::Ordering;
 
     use super::Task;
+    use crate::clock;
     use crate::record::{DAEMON, Record, take_ids};
+    use crate::wait::Reason;
 
     thread_local! {
         /// The record of a thread that the kernel started; null elsewhere.
@@ -875,6 +878,14 @@ pub(crate) mod identity {
     fn record() -> Option<&'static Record> {
         // SAFETY: set by `with_record` for as long as the record lives.
         unsafe { RECORD.get().as_ref() }
+    }
+
+    /// Notes what the calling thread waits for, if the kernel started it.
+    pub(crate) fn note_wait(reason: Reason, object: usize) {
+        if let Some(record) = record() {
+            record.since_ns.store(clock::now_ns(), Ordering::Relaxed);
+            record.note(reason, object);
+        }
     }
 
     /// The parent id and daemon flag that a task spawned here inherits.

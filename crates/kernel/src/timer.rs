@@ -218,6 +218,26 @@ impl Wheel {
         (tick < NEVER).then_some(tick << TICK_BITS)
     }
 
+    /// Shows each node with its deadline, rounded up to a tick.
+    pub(crate) fn for_each(&self, mut show: impl FnMut(NonNull<TimerNode>, u64)) {
+        for level in 0..LEVELS {
+            for slot in (0..SLOTS).filter(|slot| self.occupied[level] >> slot & 1 != 0) {
+                let sentinel = self.sentinel(level, slot);
+                // SAFETY: the sentinel, and all nodes in its ring, are valid while linked.
+                unsafe {
+                    let mut at = (*sentinel).next.get();
+                    while !ptr::eq(at, sentinel) {
+                        show(
+                            NonNull::new_unchecked(at.cast_mut()),
+                            (*at).tick.get() << TICK_BITS,
+                        );
+                        at = (*at).next.get();
+                    }
+                }
+            }
+        }
+    }
+
     /// Counts the nodes in the wheel.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -12,6 +12,7 @@ pub mod deadlock;
 pub mod future;
 pub mod generator;
 pub mod group;
+pub mod inspect;
 mod join;
 pub mod local;
 pub mod net;

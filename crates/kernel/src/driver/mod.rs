@@ -56,6 +56,7 @@ use std::sync::Arc;
 
 use crate::cancel::{self, Cancelled, Standing};
 use crate::future::Entry;
+use crate::inspect::Inquiry;
 use crate::probe::Probe;
 use crate::record::Record;
 use crate::sys;
@@ -273,6 +274,8 @@ pub(crate) enum Letter {
     CancelAll,
     /// The stack of the coroutine with this id is to be looked at.
     Probe(Addressed, u64, Arc<Probe>),
+    /// The worker is to say what is parked on it.
+    Inquire(Box<Inquiry>),
     /// A future's timer is to be set.
     Arm(Arc<Entry>),
     /// A future's timer is not needed any more.
@@ -345,6 +348,10 @@ impl IoWait {
             cancelled: Cell::new(false),
             result: Cell::new(None),
         }
+    }
+
+    pub(crate) fn coroutine(&self) -> NonNull<Record> {
+        self.record
     }
 
     /// Notes the completion; gives the coroutine if it is to be made runnable.

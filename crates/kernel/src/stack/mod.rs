@@ -270,6 +270,19 @@ const _: () = {
     assert!(SLOT_BYTES_MIN - GUARD_BYTES >= 64 << 10);
 };
 
+/// The lowest byte above the guard of the stack with this header.
+pub(crate) fn limit_of(header: usize, usable_bytes: usize) -> usize {
+    // Header and stagger lie in the highest page.
+    header.next_multiple_of(memory::page_bytes()) - usable_bytes
+}
+
+/// As [`Stack::touched_bytes`], for the stack with this header.
+pub(crate) fn touched_bytes_of(header: usize, usable_bytes: usize) -> usize {
+    let limit = limit_of(header, usable_bytes);
+    NonNull::new(ptr::without_provenance_mut(limit))
+        .map_or(0, |limit| memory::resident_to_end(limit, usable_bytes))
+}
+
 /// How many bytes above its guard a stack has that was asked for with `usable_bytes`.
 ///
 /// # Errors

@@ -112,7 +112,7 @@ pub fn wait_any<'q>(
             ThreadParker::with(|parker| {
                 let wait = Wait::new(Kind::Thread(NonNull::from(parker)), Rivals::All);
                 let ended = stand_in_all(&wait, nodes, join, &mut || {
-                    block_until_decided(parker, &wait, &bound, slot.as_deref())
+                    block_until_decided(parker, &wait, &bound, slot.as_deref(), (reason, object))
                 });
                 selected(ended, &bound, None)
             })

@@ -521,6 +521,14 @@ impl Wait {
             .map_err(drop)
     }
 
+    /// The coroutine that waits, if it is one.
+    pub(crate) fn coroutine(&self) -> Option<NonNull<Record>> {
+        match self.kind {
+            Kind::Coroutine(record) => Some(record),
+            _ => None,
+        }
+    }
+
     /// Decides the wait for its deadline; gives the coroutine to make runnable.
     pub(crate) fn expire(&self) -> Option<NonNull<Record>> {
         match self.kind {

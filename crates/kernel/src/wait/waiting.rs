@@ -10,6 +10,7 @@ use super::thread::ThreadParker;
 use super::{AbortOnUnwind, Limit, Outcome, Reason};
 use crate::cancel::{self, Slot, Standing};
 use crate::record::{Named, Record};
+use crate::task::identity;
 use crate::worker::{Alarm, Worker};
 
 /// A limit, together with what the waiter's token says.
@@ -108,6 +109,7 @@ pub(super) fn block_until_decided(
     wait: &Wait,
     bound: &Bound,
     slot: Option<&Slot>,
+    (reason, object): (Reason, usize),
 ) -> u32 {
     let block = |cancelled: bool| {
         if cancelled {
@@ -120,10 +122,12 @@ pub(super) fn block_until_decided(
         // is the other's last use of the parker.
         parker.take();
     };
+    identity::note_wait(reason, object);
     match slot.filter(|_| bound.cancellable) {
         None => block(false),
         Some(slot) => cancel::while_named(slot, wait, block),
     }
+    identity::note_wait(Reason::None, 0);
     wait.claim.load(Ordering::Acquire)
 }
 
@@ -167,7 +171,7 @@ impl QueueGuard<'_> {
             Context::Coroutine(worker, record) => {
                 self.wait_coroutine(worker, record, token, (reason, object), limit, then)
             }
-            Context::Thread => self.wait_thread(token, limit, then),
+            Context::Thread => self.wait_thread(token, (reason, object), limit, then),
         }
     }
 
@@ -212,7 +216,13 @@ impl QueueGuard<'_> {
         bound.outcome(claim & DECISION, Some(record))
     }
 
-    fn wait_thread(mut self, token: usize, limit: Limit, then: impl FnOnce()) -> Outcome {
+    fn wait_thread(
+        mut self,
+        token: usize,
+        why: (Reason, usize),
+        limit: Limit,
+        then: impl FnOnce(),
+    ) -> Outcome {
         let Some((bound, slot)) = bound_of_thread(limit) else {
             drop(self);
             then();
@@ -231,7 +241,7 @@ impl QueueGuard<'_> {
             unsafe { self.link(&node) };
             drop(self);
             then();
-            let claim = block_until_decided(parker, &wait, &bound, slot.as_deref());
+            let claim = block_until_decided(parker, &wait, &bound, slot.as_deref(), why);
             if claim & DECISION != WOKEN {
                 // SAFETY: as for a coroutine.
                 unsafe { node.leave() };

@@ -3,37 +3,20 @@
 //! Runs on the watcher's thread and touches only copies. The tables (`.eh_frame`) are copied
 //! too, while the loader's list is locked: a library may be unloaded at any time.
 
-use std::fmt::Write as _;
-
 use super::sample::Sample;
-use crate::probe;
+use crate::inspect::symbols;
 
 /// The most frames that are shown, before folding.
 const FRAMES_MAX: usize = 256;
 
 /// The sample's stack as text, folded as all are; innermost first.
 pub(super) fn describe(sample: &Sample) -> String {
-    let mut text = String::new();
-    for (index, address) in addresses(sample).into_iter().enumerate() {
-        // A return address lies behind its call.
-        let inside = if index == 0 { address } else { address - 1 };
-        backtrace::resolve(std::ptr::without_provenance_mut(inside), |symbol| {
-            match symbol.name() {
-                Some(name) => {
-                    let _ = writeln!(text, "{index}: {name:#}");
-                }
-                None => {
-                    let _ = writeln!(text, "{index}: {inside:#x}");
-                }
-            }
-            if let (Some(file), Some(line)) = (symbol.filename(), symbol.lineno()) {
-                let _ = writeln!(text, "at {}:{line}", file.display());
-            }
-        });
+    let mut addresses = addresses(sample);
+    if let Some(first) = addresses.first_mut() {
+        // The others are return addresses, which lie behind their calls.
+        *first += 1;
     }
-    // What it read of the debug information would stay for ever.
-    backtrace::clear_symbol_cache();
-    let folded = probe::fold(&text);
+    let folded = symbols::describe(&addresses);
     if folded.is_empty() {
         return "      (in the runtime's own code)\n".into();
     }

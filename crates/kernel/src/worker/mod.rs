@@ -39,8 +39,8 @@ mod queue;
 pub(crate) use idle::Sleepers;
 pub(crate) use queue::{Inbox, ReadyQueue, RunQueue};
 
-use std::backtrace::Backtrace;
 use std::cell::{Cell, UnsafeCell};
+use std::collections::HashMap;
 use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
@@ -53,6 +53,7 @@ use crate::clock;
 use crate::driver::{Addressed, Driver, IoWait, Letter};
 use crate::future::Entry;
 use crate::host::{Host, HostPool};
+use crate::inspect::walk::Walker;
 use crate::record::{self, Magazine, Record};
 use crate::runtime::{self, Shared};
 use crate::timer::{TimerNode, Wheel};
@@ -96,6 +97,8 @@ pub(crate) struct WorkerShared {
     pub(crate) post: Post,
     pub(crate) kept: AtomicBool,
     pub(crate) counts: Counts,
+    /// Clock nanoseconds at which it was last seen in its loop.
+    pub(crate) beat_ns: AtomicU64,
 }
 
 /// Counters with one writer, the worker.
@@ -144,7 +147,9 @@ impl WorkerShared {
 
     /// Sends a letter to the worker's driver. One that reads no more drops it: nothing is left
     /// to be done there, and letters that lay on would keep their runtime, and it them.
-    pub(crate) fn post(&self, letter: Letter) {
+    ///
+    /// Says whether the letter was taken.
+    pub(crate) fn post(&self, letter: Letter) -> bool {
         let refused = match &mut *self.letters() {
             Some(letters) => {
                 letters.push(letter);
@@ -152,10 +157,12 @@ impl WorkerShared {
             }
             None => Some(letter),
         };
-        if refused.is_none() {
+        let taken = refused.is_none();
+        if taken {
             self.has_letters.store(true, Ordering::SeqCst);
             self.rouse();
         }
+        taken
     }
 
     fn letters(&self) -> MutexGuard<'_, Option<Vec<Letter>>> {
@@ -210,8 +217,8 @@ pub(crate) struct Worker {
     ticks: Cell<u32>,
     budget: Cell<u32>,
     alone: bool,
-    /// Where a resumed coroutine is to leave its backtrace, and park again; see `probe.rs`.
-    probing: Cell<*const Cell<Option<Backtrace>>>,
+    /// With what a resumed coroutine is to walk its stack, and park again; see `inspect`.
+    walking: Cell<*mut Walker>,
     pub(crate) driver: Driver,
     wheel: UnsafeCell<Wheel>,
     hosts: HostPool,
@@ -252,7 +259,7 @@ impl Worker {
             ticks: Cell::new(0),
             budget: Cell::new(BUDGET),
             alone,
-            probing: Cell::new(ptr::null()),
+            walking: Cell::new(ptr::null_mut()),
             driver,
             wheel: UnsafeCell::new(Wheel::new(now)),
             hosts,
@@ -405,7 +412,7 @@ impl Worker {
     pub(crate) fn begin(&self, task: NonNull<Record>, host: &Host) {
         // SAFETY: taken from a queue, so alive and ours.
         let record = unsafe { task.as_ref() };
-        record.host.set(ptr::from_ref(host).cast_mut());
+        record.set_host(ptr::from_ref(host).cast_mut());
         record.home.store(self.me.as_ptr(), Ordering::Relaxed);
         record.started.store(true, Ordering::Relaxed);
         if self.cancelling.get() {
@@ -505,7 +512,7 @@ impl Worker {
     fn resume(&self, task: NonNull<Record>) {
         // SAFETY: a runnable record is alive.
         let record = unsafe { task.as_ref() };
-        let mut host = NonNull::new(record.host.get());
+        let mut host = NonNull::new(record.host());
         if host.is_none() {
             host = self.host_for(task);
         }
@@ -586,6 +593,11 @@ impl Worker {
             }
             Letter::CancelAll => runtime::cancel_all_of(self, |record| self.run.push(record)),
             Letter::Probe(Addressed(record), id, probe) => probe.answer(self, record, id),
+            Letter::Inquire(inquiry) => {
+                if let Some(rest) = inquiry.answer(self) {
+                    self.me().post(Letter::Inquire(rest));
+                }
+            }
             Letter::Arm(entry) => entry.arm(self),
             Letter::Disarm(entry) => entry.disarm(self),
         }
@@ -594,6 +606,7 @@ impl Worker {
     fn fire_timers(&self) {
         let now = clock::now_ns();
         self.now.set(now);
+        self.me().beat_ns.store(now, Ordering::Relaxed);
         self.fire(now);
     }
 
@@ -633,37 +646,73 @@ impl Worker {
     #[inline]
     pub(crate) fn park(&self, record: &Record, reason: Reason, object: usize) {
         record.note(reason, object);
+        record.since_ns.store(self.now.get(), Ordering::Relaxed);
         // SAFETY: a running coroutine has a host.
-        unsafe { (*record.host.get()).suspend() };
-        while !self.probing.get().is_null() {
-            self.leave_backtrace();
-            // SAFETY: as above.
-            unsafe { (*record.host.get()).suspend() };
+        let host = unsafe { &*record.host() };
+        host.suspend();
+        while !self.walking.get().is_null() {
+            self.walk_own(host);
+            host.suspend();
         }
         record.note(Reason::None, 0);
     }
 
     #[cold]
     #[inline(never)]
-    fn leave_backtrace(&self) {
-        // SAFETY: on the frame of `probe`, which waits below us.
-        let place = unsafe { &*self.probing.replace(ptr::null()) };
-        place.set(Some(Backtrace::force_capture()));
+    fn walk_own(&self, host: &Host) {
+        // SAFETY: on the frame of `walk`, which waits below us and does not touch it.
+        let walker = unsafe { &mut *self.walking.replace(ptr::null_mut()) };
+        let (limit, top) = host.bounds();
+        walker.walk_here(limit, top);
     }
 
-    /// The backtrace of a coroutine that is parked here. In the worker's loop.
-    pub(crate) fn probe(&self, record: &Record) -> Option<Backtrace> {
-        let host = NonNull::new(record.host.get())?;
-        let place = Cell::new(None);
-        self.probing.set(&raw const place);
+    /// The host of a coroutine that is parked here, if it is. In the worker's loop.
+    pub(crate) fn host_of(&self, record: &Record) -> Option<&Host> {
+        if !ptr::eq(record.home.load(Ordering::Relaxed), self.me.as_ptr()) {
+            return None;
+        }
+        // The record may be on its way to another worker, or already there. The host it names
+        // is a host's memory in any case, and says whether it is ours.
+        // SAFETY: hosts lie in headers of stacks, which are never unmapped.
+        let host = unsafe { record.host().as_ref() }?;
+        host.is_running(record, self.me.as_ptr()).then_some(host)
+    }
+
+    /// Has a parked coroutine walk its stack.
+    ///
+    /// # Safety
+    ///
+    /// In the worker's loop; `host` is what [`host_of`](Self::host_of) gave.
+    pub(crate) unsafe fn walk(&self, record: &Record, host: &Host, walker: &mut Walker) {
+        self.walking.set(walker);
         let before = self.current.load(Ordering::Relaxed);
         self.set_running(record);
-        // SAFETY: our host, from the worker's loop, parked: `park` takes the backtrace and
+        // SAFETY: our host, from the worker's loop, parked: `park` walks the stack and
         // suspends again.
-        unsafe { host.as_ref().resume() };
+        unsafe { host.resume() };
         self.set_running(before);
-        self.probing.set(ptr::null());
-        place.into_inner()
+        self.walking.set(ptr::null_mut());
+    }
+
+    /// When the waits of coroutines on this worker end by themselves, by record.
+    pub(crate) fn wait_deadlines(&self) -> HashMap<usize, u64> {
+        let mut found = HashMap::new();
+        // SAFETY: one worker, and nothing below comes back here.
+        unsafe { &*self.wheel.get() }.for_each(|node, deadline_ns| {
+            let alarm = node.cast::<Alarm>();
+            // SAFETY: as in `fire`.
+            let record = match unsafe { alarm.as_ref() }.target {
+                // SAFETY: as in `fire`.
+                Target::Wait(wait) => unsafe { wait.as_ref() }.coroutine(),
+                // SAFETY: as in `fire`.
+                Target::Io(io) => Some(unsafe { io.as_ref() }.coroutine()),
+                Target::Future(_) => None,
+            };
+            if let Some(record) = record {
+                found.insert(record.as_ptr() as usize, deadline_ns);
+            }
+        });
+        found
     }
 
     /// Makes a parked coroutine runnable on its home worker: next, or behind the others.

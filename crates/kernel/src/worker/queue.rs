@@ -125,9 +125,7 @@ impl ReadyQueue {
             // The next one's record was fetched by the pop before this one; its host and the
             // frames below that are needed first. Of the one after it, the record.
             // SAFETY: a queued record is alive.
-            let host = unsafe { &*self.place(head.wrapping_add(1)).get() }
-                .host
-                .get();
+            let host = unsafe { &*self.place(head.wrapping_add(1)).get() }.host();
             for line in [64, 0, -64, -128, -192, -256] {
                 prefetch(host.cast(), line);
             }

@@ -203,6 +203,11 @@ impl Runtime {
         self.inner.living().into_iter().map(Info::new).collect()
     }
 
+    /// Looks at every one of its coroutines and async tasks: see [`inspect`](crate::inspect).
+    pub fn dump(&self) -> crate::inspect::Dump {
+        crate::inspect::dump_of(&self.inner)
+    }
+
     /// The number of its workers.
     pub fn workers(&self) -> usize {
         self.inner.workers()

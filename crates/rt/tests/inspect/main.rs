@@ -1,0 +1,3 @@
+//! Dumps and metrics: what a running program shows of itself.
+
+mod crowd;
