@@ -19,7 +19,7 @@ use ropewalk_kernel::{clock, future};
 use crate::cancel::Elapsed;
 use crate::join::JoinHandle;
 
-pub use ropewalk_kernel::wait::block_on;
+pub use ropewalk_kernel::wait::{block_on, block_on_cancellable};
 
 /// Spawns a future as a task of its own and gives the handle to join or await it with.
 ///

@@ -27,6 +27,8 @@ pub mod sync;
 mod task;
 pub mod thread;
 pub mod time;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 pub use coroutine::{scope, spawn};
 pub use future::{block_on, spawn_async};

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::queue::{Kind, Node, QueueGuard, Rivals, WAITING, Wait, WaitQueue};
-use super::{Limit, Reason};
+use super::{Limit, Outcome, Reason};
+use crate::cancel::Cancelled;
 
 /// A waiter that is a [`Waker`]: stands in one queue at a time.
 ///
@@ -149,12 +150,34 @@ impl Wake for Signal {
 
 /// Runs a future to its end, waiting between polls: a coroutine parks, a thread blocks.
 ///
-/// The future must not need another runtime's reactor.
+/// The future must not need another runtime's reactor. This is not a cancellation point:
+/// [`block_on_cancellable`] is.
 ///
 /// # Panics
 ///
 /// As the future does; and when it must wait inside [`no_wait`](super::no_wait).
 pub fn block_on<F: Future>(future: F) -> F::Output {
+    match drive(future, Limit::NONE) {
+        Ok(output) => output,
+        Err(_) => unreachable!("a wait without limit was cancelled"),
+    }
+}
+
+/// As [`block_on`], and ends when the caller is cancelled: the future is dropped then.
+///
+/// # Errors
+///
+/// [`Cancelled`], also if the caller was cancelled before; a future that is ready at once is
+/// taken all the same.
+///
+/// # Panics
+///
+/// As [`block_on`].
+pub fn block_on_cancellable<F: Future>(future: F) -> Result<F::Output, Cancelled> {
+    drive(future, Limit::cancellable(None))
+}
+
+fn drive<F: Future>(future: F, limit: Limit) -> Result<F::Output, Cancelled> {
     let mut future = pin!(future);
     let signal = Arc::new(Signal {
         queue: WaitQueue::new(),
@@ -164,12 +187,14 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
+            return Ok(output);
         }
         let guard = signal.queue.lock();
         if !signal.notified.swap(false, Ordering::SeqCst) {
             let object = Arc::as_ptr(&signal) as usize;
-            guard.wait(0, Reason::Future, object, Limit::NONE);
+            if guard.wait(0, Reason::Future, object, limit) == Outcome::Cancelled {
+                return Err(Cancelled::current());
+            }
             signal.notified.swap(false, Ordering::SeqCst);
         }
     }

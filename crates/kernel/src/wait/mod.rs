@@ -58,7 +58,7 @@ mod thread;
 mod waiting;
 
 pub use any::{Joined, Place, Selected, wait_any};
-pub use asynchronous::{AsyncWait, block_on};
+pub use asynchronous::{AsyncWait, block_on, block_on_cancellable};
 pub use context::{check_may_wait, in_coroutine, mark_panic_hook, no_wait, panicked_waits};
 pub use queue::{Claimed, QueueGuard, WaitQueue};
 pub use waiting::sleep_until;
