@@ -13,6 +13,7 @@ pub mod future;
 pub mod generator;
 pub mod group;
 pub mod inspect;
+pub mod io;
 mod join;
 pub mod local;
 pub mod net;

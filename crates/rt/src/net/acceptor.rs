@@ -53,12 +53,7 @@ impl Acceptor {
                 .ready_op(Interest::Read, None, || self.accept_now());
         }
         loop {
-            self.source.ready_op(Interest::Read, None, || {
-                match ready_now(self.as_fd(), libc::POLLIN)? {
-                    true => Ok(()),
-                    false => Err(io::Error::from(io::ErrorKind::WouldBlock)),
-                }
-            })?;
+            self.await_connection()?;
             // Should another process be faster, this blocks until the next connection: a
             // thread of the pool, not the worker.
             match unblock(|| self.accept_now()) {
@@ -67,6 +62,16 @@ impl Acceptor {
                 result => return result,
             }
         }
+    }
+
+    /// Waits until there is a connection to accept; another may be faster.
+    pub(super) fn await_connection(&self) -> io::Result<()> {
+        self.source.ready_op(Interest::Read, None, || {
+            match ready_now(self.as_fd(), libc::POLLIN)? {
+                true => Ok(()),
+                false => Err(io::Error::from(io::ErrorKind::WouldBlock)),
+            }
+        })
     }
 
     fn accept_now(&self) -> io::Result<(OwnedFd, Address)> {

@@ -69,6 +69,11 @@ impl TcpListener {
         Ok((stream, addr.ip().ok_or_else(not_internet)?))
     }
 
+    /// Waits until there is a connection to accept; another may be faster.
+    pub(super) fn await_connection(&self) -> io::Result<()> {
+        self.inner.await_connection()
+    }
+
     /// Accepts for ever: the iterator never ends, and gives errors as items.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }

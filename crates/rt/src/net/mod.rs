@@ -7,6 +7,7 @@ mod acceptor;
 mod addr;
 mod endpoint;
 mod listener;
+pub mod server;
 mod stream;
 mod traits;
 mod udp;

@@ -1,0 +1,440 @@
+//! Those who are being served: how many, until when, and who is left.
+//!
+//! # States
+//!
+//! `taken` is the number of places taken. A place is taken before its coroutine is spawned and
+//! lies in its closure; when that is gone, having run or not, the place is given back.
+//! `stopping` is set once, `loops` counts those who accept. All three change by `SeqCst`
+//! read-modify-writes, after which everybody in `changed` is woken; who waits there looks at them
+//! (`SeqCst`) with the queue locked, and then joins it: see "Orderings" in the kernel's `wait`.
+//!
+//! A shutdown goes: `stopping`, the accepting token, the loops' ends, the handlers' ends; then the
+//! handlers' token, and their ends once more. `members` is a leaf lock.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ropewalk_kernel::cancel::{self, Cancelled, Token};
+use ropewalk_kernel::clock;
+use ropewalk_kernel::wait::{Limit, Outcome, Reason, WaitQueue};
+
+use crate::task::Task;
+
+/// How long cancelled handlers have to end, if nothing else was said.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a server, its handlers and its handles share.
+pub(super) struct Handlers {
+    most: AtomicUsize,
+    grace_ns: AtomicU64,
+    taken: AtomicUsize,
+    stopping: AtomicBool,
+    /// Whether nobody waits for those that are left.
+    given_up: AtomicBool,
+    loops: AtomicUsize,
+    changed: WaitQueue,
+    members: Mutex<Members>,
+    pub(super) counts: Counts,
+}
+
+#[derive(Default)]
+struct Members {
+    last: u64,
+    open: BTreeMap<u64, Member>,
+    tokens: Option<Tokens>,
+}
+
+struct Member {
+    peer: SocketAddr,
+    task: Option<Task>,
+}
+
+/// The tokens of a server that serves.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    pub(super) accepting: Token,
+    pub(super) handling: Token,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) panicked: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) pauses: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The right of one handler to run.
+pub(super) struct Place {
+    handlers: Arc<Handlers>,
+    /// Its number among the members, once it is one.
+    number: u64,
+}
+
+/// One who accepts, or will.
+pub(super) struct Loop(Arc<Handlers>);
+
+impl Handlers {
+    pub(super) fn new() -> Handlers {
+        Handlers {
+            most: AtomicUsize::new(usize::MAX),
+            grace_ns: AtomicU64::new(GRACE.as_nanos() as u64),
+            taken: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            loops: AtomicUsize::new(0),
+            changed: WaitQueue::new(),
+            members: Mutex::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::SeqCst);
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_grace(&self, grace: Duration) {
+        let ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
+        self.grace_ns.store(ns, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to serve, below the caller's token, with as many loops; `None` if it was stopped
+    /// before.
+    pub(super) fn begin(this: &Arc<Self>, loops: usize) -> Option<(Tokens, Vec<Loop>)> {
+        let tokens = Tokens {
+            accepting: Token::new(),
+            handling: Token::new(),
+        };
+        let mut members = this.members();
+        if this.is_stopping() {
+            return None;
+        }
+        members.tokens = Some(tokens.clone());
+        this.loops.store(loops, Ordering::SeqCst);
+        let loops = (0..loops).map(|_| Loop(Arc::clone(this))).collect();
+        Some((tokens, loops))
+    }
+
+    pub(super) fn try_reserve(self: &Arc<Self>) -> Option<Place> {
+        let most = self.most();
+        self.taken
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| {
+                (taken < most).then_some(taken + 1)
+            })
+            .ok()?;
+        Some(Place {
+            handlers: Arc::clone(self),
+            number: 0,
+        })
+    }
+
+    /// Waits for a place.
+    ///
+    /// # Errors
+    ///
+    /// If the caller is cancelled, as it is when the server stops.
+    pub(super) fn reserve(self: &Arc<Self>) -> Result<Place, Cancelled> {
+        loop {
+            if let Some(place) = self.try_reserve() {
+                return Ok(place);
+            }
+            let room = || self.taken.load(Ordering::SeqCst) < self.most();
+            if self.wait_for(room, Limit::cancellable(None)) == Outcome::Cancelled {
+                return Err(Cancelled::current());
+            }
+        }
+    }
+
+    /// Waits for `pause`, or until one of the handlers has ended, which leaves a descriptor free.
+    pub(super) fn pause(&self, pause: Duration) {
+        Counts::add(&self.counts.pauses);
+        let seen = self.counts.ended.load(Ordering::SeqCst);
+        let ended = || self.counts.ended.load(Ordering::SeqCst) != seen;
+        let until = Some(clock::deadline_after(pause));
+        self.wait_for(ended, Limit::cancellable(until));
+    }
+
+    fn wait_for(&self, condition: impl Fn() -> bool, limit: Limit) -> Outcome {
+        loop {
+            if condition() {
+                return Outcome::Woken;
+            }
+            let guard = self.changed.lock();
+            if condition() {
+                return Outcome::Woken;
+            }
+            let object = std::ptr::from_ref(self) as usize;
+            let outcome = guard.wait(0, Reason::Join, object, limit);
+            if outcome != Outcome::Woken {
+                return if condition() { Outcome::Woken } else { outcome };
+            }
+        }
+    }
+
+    /// Stops accepting.
+    pub(super) fn stop(&self) {
+        let members = self.members();
+        self.stopping.store(true, Ordering::SeqCst);
+        let tokens = members.tokens.clone();
+        drop(members);
+        if let Some(tokens) = tokens {
+            tokens.accepting.cancel();
+        }
+        self.changed.wake_all();
+    }
+
+    /// Waits until all have ended, or nobody waits for them any more.
+    pub(super) fn wait_ended(&self) {
+        let over =
+            || self.taken.load(Ordering::SeqCst) == 0 || self.given_up.load(Ordering::SeqCst);
+        self.wait_for(over, Limit::NONE);
+    }
+
+    /// Cancels the handlers, and waits for them as long as it is theirs to end.
+    ///
+    /// # Errors
+    ///
+    /// With those that are left then.
+    pub(super) fn cancel(&self) -> Result<(), Unfinished> {
+        let me = cancel::current_id();
+        let cancelled = self.others(me);
+        let token = self.members().tokens.clone();
+        if let Some(tokens) = token {
+            tokens.handling.cancel();
+        }
+        let grace = Duration::from_nanos(self.grace_ns.load(Ordering::Relaxed));
+        let until = Some(clock::deadline_after(grace));
+        self.wait_for(|| self.others(me) == 0, Limit::until(until));
+        let left = self.left(me);
+        self.given_up.store(true, Ordering::SeqCst);
+        self.changed.wake_all();
+        if cancelled == 0 {
+            return Ok(());
+        }
+        Err(Unfinished { cancelled, left })
+    }
+
+    /// How many run, but for the task `me`.
+    fn others(&self, me: u64) -> usize {
+        let taken = self.taken.load(Ordering::SeqCst);
+        if taken == 0 || taken > 64 {
+            return taken;
+        }
+        let members = self.members();
+        let mine = members
+            .open
+            .values()
+            .any(|member| member.task.as_ref().is_some_and(|task| task.id() == me));
+        drop(members);
+        taken - usize::from(mine)
+    }
+
+    fn left(&self, me: u64) -> Vec<Left> {
+        let members = self.members();
+        let left = members.open.values().map(|member| Left {
+            peer: member.peer,
+            task: member.task.clone(),
+        });
+        left.filter(|left| left.task.as_ref().is_none_or(|task| task.id() != me))
+            .collect()
+    }
+
+    fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
+        self.stop();
+        let until = Some(clock::deadline_after(patience));
+        let me = cancel::current_id();
+        // Who accepts ends at once: it is cancelled.
+        self.wait_for(|| self.loops.load(Ordering::SeqCst) == 0, Limit::NONE);
+        match self.wait_for(|| self.others(me) == 0, Limit::until(until)) {
+            Outcome::Woken => Ok(()),
+            _ => self.cancel(),
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            open: self.members().open.len(),
+            accepted: read(&self.counts.accepted),
+            refused: read(&self.counts.refused),
+            panicked: read(&self.counts.panicked),
+            failed: read(&self.counts.failed),
+            pauses: read(&self.counts.pauses),
+        }
+    }
+}
+
+impl Place {
+    /// Makes it a member, that serves `peer`.
+    pub(super) fn serve(&mut self, peer: SocketAddr) {
+        let mut members = self.handlers.members();
+        members.last += 1;
+        self.number = members.last;
+        members
+            .open
+            .insert(self.number, Member { peer, task: None });
+    }
+
+    /// Notes that the caller is who serves, and gives what all share.
+    pub(super) fn begin(&self) -> &Handlers {
+        if let Some(member) = self.handlers.members().open.get_mut(&self.number) {
+            member.task = Some(Task::current());
+        }
+        &self.handlers
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let handlers = &self.handlers;
+        let member = handlers.members().open.remove(&self.number);
+        if member.is_some() {
+            handlers.counts.ended.fetch_add(1, Ordering::SeqCst);
+        }
+        drop(member);
+        handlers.taken.fetch_sub(1, Ordering::SeqCst);
+        handlers.changed.wake_all();
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.0.loops.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.wake_all();
+    }
+}
+
+/// Shuts a server down, and says how it does; clone it as needed.
+#[derive(Clone)]
+pub struct ServerHandle {
+    pub(super) handlers: Arc<Handlers>,
+}
+
+impl ServerHandle {
+    /// Stops accepting and returns at once; the handlers go on. A server that does not serve
+    /// yet never will.
+    pub fn stop(&self) {
+        self.handlers.stop();
+    }
+
+    /// Stops accepting, lets the handlers end for `patience` at most, and then cancels those
+    /// that are left by their token, which ends their waits by errors; they have the server's
+    /// [grace](super::server::TcpServer::grace) to end.
+    ///
+    /// A handler that calls it doesn't wait for itself. The wait is not cancellable.
+    ///
+    /// # Errors
+    ///
+    /// If any had to be cancelled: how many, and who had not ended even then. Those run
+    /// on.
+    pub fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
+        self.handlers.shutdown(patience)
+    }
+
+    /// What there is, and has been.
+    pub fn stats(&self) -> Stats {
+        self.handlers.stats()
+    }
+
+    /// Those that are being served, oldest first.
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        let members = self.handlers.members();
+        members.open.values().map(|member| member.peer).collect()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle")
+            .field("stopping", &self.handlers.is_stopping())
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// What a server has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Handlers that run.
+    pub open: usize,
+    /// Connections or datagrams that were given to a handler.
+    pub accepted: u64,
+    /// Those that were closed or dropped unserved.
+    pub refused: u64,
+    /// Handlers that panicked.
+    pub panicked: u64,
+    /// Handlers that returned an error.
+    pub failed: u64,
+    /// How often accepting failed for want of descriptors or memory, and paused.
+    pub pauses: u64,
+}
+
+/// A handler that had not ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Left {
+    /// Whom it serves.
+    pub peer: SocketAddr,
+    /// Its task; `None` if it hasn't started.
+    pub task: Option<Task>,
+}
+
+/// Handlers that had to be cancelled at the end of a shutdown's patience.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    cancelled: usize,
+    left: Vec<Left>,
+}
+
+impl Unfinished {
+    /// How many were cancelled.
+    pub fn cancelled(&self) -> usize {
+        self.cancelled
+    }
+
+    /// Those that had not ended even then.
+    pub fn left(&self) -> &[Left] {
+        &self.left
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} handlers had to be cancelled", self.cancelled)?;
+        for (n, left) in self.left.iter().enumerate() {
+            let before = if n == 0 { "; still running for" } else { "," };
+            write!(f, "{before} {}", left.peer)?;
+            if let Some(task) = &left.task {
+                write!(f, " (task {})", task.id())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unfinished {}

@@ -1,0 +1,12 @@
+//! Servers: a coroutine for each connection, or for each datagram, and a handle that ends it.
+//!
+//! `tcp` accepts, `udp` receives; `handlers` knows who runs, keeps to the limit, and does the
+//! shutdown for both; `listeners` makes several listeners on one port.
+
+mod handlers;
+mod listeners;
+mod tcp;
+
+pub use handlers::{Left, ServerHandle, Stats, Unfinished};
+pub use listeners::listeners;
+pub use tcp::{Served, TcpHandler, TcpServer, WhenFull};

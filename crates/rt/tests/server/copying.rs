@@ -1,0 +1,100 @@
+//! Bytes from one stream to another, in one direction or both.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use ropewalk_rt::io::{copy, copy_bidirectional};
+use ropewalk_rt::net::{Shutdown, TcpListener, TcpStream};
+use ropewalk_rt::{cancel, coroutine};
+
+use crate::stage::on_each;
+
+/// Two ends of a connection.
+pub(crate) fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|n| (n * 31 % 251) as u8).collect()
+}
+
+#[test]
+fn copy_takes_all_and_counts() {
+    on_each(|| {
+        let bytes = pattern(1_000_000);
+        let (near, mut far) = pair();
+        let sent = bytes.clone();
+        let sender = coroutine::spawn(move || {
+            let copied = copy(&mut &sent[..], &mut &near)?;
+            drop(near);
+            io::Result::Ok(copied)
+        });
+        let mut received = Vec::new();
+        assert_eq!(copy(&mut far, &mut received).unwrap(), 1_000_000);
+        assert_eq!(sender.join().unwrap().unwrap(), 1_000_000);
+        assert!(received == bytes);
+    });
+}
+
+#[test]
+fn both_directions_and_their_ends_are_passed_on() {
+    on_each(|| {
+        let (client, a) = pair();
+        let (b, server) = pair();
+        let proxy = coroutine::spawn(move || copy_bidirectional(&a, &b));
+        let (there, back) = (pattern(700_000), pattern(300_000));
+        let question = there.clone();
+        let answer = back.clone();
+        let asking = coroutine::spawn(move || {
+            coroutine::scope(|scope| {
+                let writing = scope.spawn(|| {
+                    (&client).write_all(&question).unwrap();
+                    client.shutdown(Shutdown::Write).unwrap();
+                });
+                let mut got = Vec::new();
+                (&client).read_to_end(&mut got).unwrap();
+                writing.join().unwrap();
+                got
+            })
+        });
+        let mut got = Vec::new();
+        // Ends although the other direction is open.
+        (&server).read_to_end(&mut got).unwrap();
+        assert!(got == there);
+        (&server).write_all(&answer).unwrap();
+        drop(server);
+        assert!(asking.join().unwrap() == back);
+        assert_eq!(proxy.join().unwrap().unwrap(), (700_000, 300_000));
+    });
+}
+
+#[test]
+fn a_failure_of_one_direction_ends_the_other() {
+    on_each(|| {
+        let (client, a) = pair();
+        let (b, server) = pair();
+        let proxy = coroutine::spawn(move || copy_bidirectional(&a, &b));
+        (&client).write_all(b"x").unwrap();
+        (&server).read_exact(&mut [0]).unwrap();
+        // A reset at one end; at the other nothing happens at all.
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        let error = proxy.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        // The streams were the proxy's: gone with it.
+        assert_eq!((&server).read(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_deadline_ends_both_directions() {
+    on_each(|| {
+        let (_client, a) = pair();
+        let (b, _server) = pair();
+        let copied = cancel::timeout(Duration::from_millis(10), || copy_bidirectional(&a, &b));
+        let error = copied.unwrap_err().into_inner().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    });
+}

@@ -1,0 +1,8 @@
+//! Servers, framing, copying and what else stands on the sockets.
+
+mod copying;
+mod framing;
+#[path = "../it/stage.rs"]
+#[allow(dead_code)]
+mod stage;
+mod tcp;
