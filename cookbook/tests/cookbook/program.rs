@@ -16,6 +16,10 @@ pub mod c4_groups;
 pub mod c5_timeouts;
 #[path = "../../examples/c7_async.rs"]
 pub mod c7_async;
+#[path = "../../examples/c8_event_loop.rs"]
+pub mod c8_event_loop;
+#[path = "../../examples/c9_executor.rs"]
+pub mod c9_executor;
 #[path = "../../examples/e2_callbacks.rs"]
 pub mod e2_callbacks;
 #[path = "../../examples/e8_tokens.rs"]

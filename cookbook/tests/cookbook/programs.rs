@@ -41,6 +41,22 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "c8_event_loop",
+        arguments: &[],
+        lines: &[
+            "run_until_complete: 6",
+            "called soon",
+            "called stopping, running: true",
+            "closed: 10 were cancelled, left: [\"stubborn\"]",
+            "a call now: the runtime was shut down",
+        ],
+    },
+    Run {
+        program: "c9_executor",
+        arguments: &[],
+        lines: &["answer 4", "the heart beat meanwhile: true"],
+    },
+    Run {
         program: "c2_send",
         arguments: &[],
         lines: &[

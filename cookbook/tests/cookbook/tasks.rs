@@ -2,7 +2,9 @@
 
 use std::io;
 
-use crate::program::{c4_groups, c5_timeouts, c7_async, e2_callbacks, e8_tokens};
+use crate::program::{
+    c4_groups, c5_timeouts, c7_async, c8_event_loop, c9_executor, e2_callbacks, e8_tokens,
+};
 use c5_timeouts::Late;
 use ropewalk::time::Duration;
 
@@ -218,4 +220,31 @@ fn licences_come_home() {
     let (counts, back) = e8_tokens::with_licences(&["blue", "green", "red"], 60);
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), 60);
     assert_eq!(back, ["blue", "green", "red"]);
+}
+
+/// C8: a future is run to its end, calls come in order, and the cancelled one does not.
+#[test]
+fn a_loop_runs_until_complete_and_for_ever() {
+    let runtime = ropewalk::Runtime::builder().workers(1).build().unwrap();
+    assert_eq!(c8_event_loop::complete(&runtime), 6);
+    assert_eq!(
+        c8_event_loop::forever(&runtime),
+        [
+            "soon",
+            "at its time",
+            "later",
+            "from a thread",
+            "stopping, running: true"
+        ]
+    );
+    let (ended, left) = c8_event_loop::close(runtime);
+    assert_eq!((ended, left), (10, vec!["stubborn".to_string()]));
+}
+
+/// C9: a blocking client in `unblock` holds up nobody, on one worker.
+#[ropewalk::test(workers = 1)]
+fn blocking_calls_run_beside_the_loop() {
+    let (answers, beats) = c9_executor::ask_all(5).unwrap();
+    assert_eq!(answers.len(), 5);
+    assert!(beats > 0);
 }
