@@ -39,6 +39,9 @@ use crate::wait::{self, Limit, Reason, WaitQueue};
 use crate::watcher::{self, Post, Watch};
 use crate::worker::{Counts, Fresh, Inbox, Sleepers, Worker, WorkerShared};
 
+#[doc(hidden)]
+pub use crate::stall::OwnThread;
+
 /// What a runtime is made with.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -55,6 +58,16 @@ pub struct Config {
     pub seed: Option<u64>,
     /// When the watcher tells of coroutines that keep their worker.
     pub watch: Watch,
+}
+
+/// What is called whenever a runtime has started.
+static ON_START: OnceLock<fn()> = OnceLock::new();
+
+/// Has `f` called whenever a runtime has started, on the thread that started it. The first call
+/// of this counts.
+#[doc(hidden)]
+pub fn on_start(f: fn()) {
+    let _ = ON_START.set(f);
 }
 
 const RUNNING: u8 = 0;
@@ -453,6 +466,9 @@ impl Runtime {
         runtime.start_threads(deques, &config)?;
         if let Some(patience_ns) = patience_ns {
             watcher::watch(&runtime.shared, patience_ns);
+        }
+        if let Some(started) = ON_START.get() {
+            started();
         }
         Ok(runtime)
     }

@@ -6,7 +6,8 @@
 //! no thread beyond the known ones, which all wait, then nothing can ever wake a coroutine.
 
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::blocking;
 use crate::inspect::{Frames, stack_on, symbols};
@@ -16,6 +17,34 @@ use crate::runtime::Shared;
 use crate::wait::Reason;
 use crate::watcher;
 use crate::worker::Worker;
+
+/// Threads that serve the runtime and never wake a coroutine on their own account.
+static OWN_THREADS: AtomicUsize = AtomicUsize::new(0);
+/// How many of them there have ever been.
+static OWN_STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts the calling thread as one that wakes no coroutine, until dropped.
+///
+/// Made and dropped *on* the thread: so never more are counted than there are.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OwnThread(PhantomData<*const ()>);
+
+impl OwnThread {
+    /// Counts the calling thread.
+    #[expect(clippy::new_without_default, reason = "it has an effect")]
+    pub fn new() -> OwnThread {
+        OWN_STARTED.fetch_add(1, Ordering::SeqCst);
+        OWN_THREADS.fetch_add(1, Ordering::SeqCst);
+        OwnThread(PhantomData)
+    }
+}
+
+impl Drop for OwnThread {
+    fn drop(&mut self) {
+        OWN_THREADS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 /// How long all must have slept; a second look after this finds the same counts.
 pub(crate) const PAUSE_NS: u64 = 500_000_000;
@@ -55,7 +84,7 @@ pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize) {
     }
     let known =
         shared.workers.len() + blocking::idle_threads() + watcher::threads() + outer_threads;
-    if threads().is_none_or(|threads| threads > known) {
+    if other_threads().is_none_or(|threads| threads > known) {
         return;
     }
     if !shared.claim_stall_report() {
@@ -90,6 +119,16 @@ fn describe(living: &[Snapshot], stack_here: impl Fn(&Snapshot) -> Option<Frames
 }
 
 /// How many threads this process has.
-fn threads() -> Option<usize> {
-    Some(std::fs::read_dir("/proc/self/task").ok()?.count())
+/// The threads of this process that aren't [`OwnThread`]s; `None` if it can't be told.
+fn other_threads() -> Option<usize> {
+    let own = || {
+        (
+            OWN_STARTED.load(Ordering::SeqCst),
+            OWN_THREADS.load(Ordering::SeqCst),
+        )
+    };
+    let before = own();
+    let all = std::fs::read_dir("/proc/self/task").ok()?.count();
+    // One that came or went meanwhile: the next look tells.
+    (own() == before).then(|| all.saturating_sub(before.1))
 }

@@ -25,6 +25,7 @@
 
 mod dump;
 mod json;
+mod serve;
 mod text;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use ropewalk_kernel::inspect::{self as kernel, Plan, Subject};
 
 pub use dump::{Dump, Frame, Group, Kind, RuntimeInfo, SilentWorker, State, TaskInfo};
+pub use serve::{Server, serve};
 
 /// Looks at every task of the process, in all runtimes.
 ///

@@ -64,6 +64,7 @@ impl Runtime {
     pub fn builder() -> RuntimeBuilder {
         RuntimeBuilder {
             config: Config::default(),
+            inspect: false,
         }
     }
 
@@ -283,6 +284,7 @@ impl fmt::Debug for Runtime {
 #[must_use = "a builder does nothing until `build`"]
 pub struct RuntimeBuilder {
     config: Config,
+    inspect: bool,
 }
 
 impl RuntimeBuilder {
@@ -340,16 +342,28 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Switches the socket of [`inspect::serve`](crate::inspect::serve()) on, for the rest of the
+    /// process's life. Without it the environment variable `ROPEWALK_INSPECT` decides.
+    pub fn inspect(mut self, on: bool) -> RuntimeBuilder {
+        self.inspect = on;
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for settings, also of the environment, that make no sense; the reason
-    /// why a driver that was asked for by name can't be had; and what starting threads gives.
+    /// why a driver that was asked for by name can't be had; what starting threads gives; and
+    /// those of [`inspect::serve`](crate::inspect::serve()), if that was asked for.
     pub fn build(self) -> io::Result<Runtime> {
-        runtime::Runtime::new(self.config).map(|inner| {
+        let runtime = runtime::Runtime::new(self.config).map(|inner| {
             let handle = RuntimeHandle::of(inner.remote());
             Runtime { inner, handle }
-        })
+        })?;
+        if self.inspect {
+            crate::inspect::serve()?.keep();
+        }
+        Ok(runtime)
     }
 }
