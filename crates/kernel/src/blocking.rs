@@ -27,6 +27,7 @@ struct Pool {
     threads: usize,
     idle: usize,
     named: usize,
+    submitted: u64,
 }
 
 /// A job on the frame of a coroutine that waits for it.
@@ -40,6 +41,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
     threads: 0,
     idle: 0,
     named: 0,
+    submitted: 0,
 });
 static WORK: Condvar = Condvar::new();
 
@@ -101,6 +103,7 @@ where
 fn submit(job: Job) {
     let mut pool = pool();
     pool.jobs.push_back(job);
+    pool.submitted += 1;
     let short = pool.idle < pool.jobs.len();
     if short && pool.threads < THREADS_MAX {
         pool.threads += 1;
@@ -159,4 +162,28 @@ pub(crate) fn idle_threads() -> usize {
 /// How many threads the pool has at this moment.
 pub fn threads() -> usize {
     pool().threads
+}
+
+/// What the pool has and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Its threads.
+    pub threads: usize,
+    /// Those with nothing to do.
+    pub idle: usize,
+    /// Jobs that wait for a thread.
+    pub queued: usize,
+    /// Jobs that were ever handed to it.
+    pub submitted: u64,
+}
+
+/// Counts threads and jobs.
+pub fn counts() -> PoolCounts {
+    let pool = pool();
+    PoolCounts {
+        threads: pool.threads,
+        idle: pool.idle,
+        queued: pool.jobs.len(),
+        submitted: pool.submitted,
+    }
 }

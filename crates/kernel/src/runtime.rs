@@ -29,6 +29,7 @@ use crate::clock;
 use crate::driver::{Addressed, Driver, DriverKind, Letter, Signal};
 use crate::future;
 use crate::host::{Host, HostPool};
+use crate::inspect::counters;
 use crate::outcome::JoinError;
 use crate::record::{self, LOCAL, Record, Snapshot};
 use crate::remote::Remote;
@@ -252,6 +253,11 @@ impl Shared {
         self.closed.load(Ordering::Relaxed).checked_sub(1)
     }
 
+    /// How many tasks were dropped at the end without having run.
+    pub(crate) fn cancelled_count(&self) -> u64 {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn injected_count(&self) -> u64 {
         self.injected.load(Ordering::SeqCst)
     }
@@ -434,6 +440,7 @@ impl Runtime {
                 kept: AtomicBool::new(false),
                 counts: Counts::default(),
                 beat_ns: AtomicU64::new(clock::now_ns()),
+                roused_ns: AtomicU64::new(0),
             });
             deques.push(deque);
         }
@@ -768,6 +775,7 @@ impl Runtime {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        counters::retire(self);
         for worker in &self.workers {
             while worker.visitors.load(Ordering::Acquire) != 0 {
                 thread::yield_now();

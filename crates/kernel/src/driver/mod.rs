@@ -61,7 +61,7 @@ use crate::probe::Probe;
 use crate::record::Record;
 use crate::sys;
 use crate::wait::Reason;
-use crate::worker::Worker;
+use crate::worker::{Counts, Worker};
 
 /// Which driver to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -203,9 +203,15 @@ impl Driver {
     /// See the contract. Blocks for `timeout_ns` at most (`None`: for ever, 0: not at all).
     #[inline]
     pub(crate) fn poll(&self, worker: &Worker, timeout_ns: Option<u64>) {
-        match self {
+        let counts = &worker.me().counts;
+        Counts::add(&counts.polls);
+        let news = match self {
             Driver::Uring(uring) => uring.poll(worker, timeout_ns),
             Driver::Readiness(readiness) => readiness.poll(timeout_ns),
+        };
+        if news != 0 {
+            Counts::add(&counts.batches);
+            Counts::add_many(&counts.completions, news);
         }
     }
 

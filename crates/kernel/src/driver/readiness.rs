@@ -241,9 +241,11 @@ impl Readiness {
         }
     }
 
-    pub(super) fn poll(&self, timeout_ns: Option<u64>) {
+    /// Says how many events there were.
+    pub(super) fn poll(&self, timeout_ns: Option<u64>) -> u64 {
+        let mut count = 0;
         if timeout_ns == Some(0) && self.home.registered.load(Ordering::Relaxed) == 0 {
-            return;
+            return 0;
         }
         let mut timeout_ns = timeout_ns;
         loop {
@@ -251,6 +253,7 @@ impl Readiness {
                 .home
                 .epoll
                 .wait(&self.events, timeout_ns, |key, ready| {
+                    count += 1;
                     if key != SIGNAL {
                         // SAFETY: a registration in the selector, or removed from it since the
                         // last poll: alive either way, see the head of this file.
@@ -259,14 +262,14 @@ impl Readiness {
                 });
             match more {
                 Ok(true) => timeout_ns = Some(0),
-                Ok(false) => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+                Ok(false) => return count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return count,
                 Err(error) => {
                     if !self.complained.swap(true, Ordering::Relaxed) {
                         eprintln!("ropewalk: epoll_wait failed ({error}); trying again");
                     }
                     std::thread::yield_now();
-                    return;
+                    return count;
                 }
             }
         }

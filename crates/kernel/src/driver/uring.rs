@@ -121,7 +121,8 @@ impl Uring {
         unsafe { self.push(worker, &entry) };
     }
 
-    pub(super) fn poll(&self, worker: &Worker, timeout_ns: Option<u64>) {
+    /// Says how many completions there were.
+    pub(super) fn poll(&self, worker: &Worker, timeout_ns: Option<u64>) -> u64 {
         if timeout_ns == Some(0) {
             let (mut submission, completion) = {
                 let ring = self.ring();
@@ -133,7 +134,7 @@ impl Uring {
             let nothing = completion.is_empty();
             drop((submission, completion));
             if idle && nothing {
-                return;
+                return 0;
             }
             if !idle {
                 self.enter(0, None);
@@ -143,12 +144,14 @@ impl Uring {
             let ready = !self.ring().completion().is_empty();
             self.enter(usize::from(!ready), timeout_ns);
         }
-        self.reap(worker);
+        self.reap(worker)
     }
 
-    fn reap(&self, worker: &Worker) {
+    fn reap(&self, worker: &Worker) -> u64 {
+        let mut count = 0;
         let mut completions = self.ring().completion();
         for completion in &mut completions {
+            count += 1;
             match completion.user_data() {
                 IGNORED => {}
                 SIGNAL => {
@@ -166,6 +169,7 @@ impl Uring {
                 }
             }
         }
+        count
     }
 
     /// Runs one operation to its completion.

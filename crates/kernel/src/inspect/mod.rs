@@ -9,6 +9,7 @@
 //!
 //! The tasks go on meanwhile: each is seen at a moment of its own.
 
+pub mod counters;
 pub(crate) mod symbols;
 pub(crate) mod walk;
 
@@ -405,7 +406,9 @@ impl Inquiry {
         let host = worker.host_of(record)?;
         let mut seen = look(record)?;
         if self.measure_stacks {
-            seen.stack_bytes = Some(host.touched_bytes());
+            let used = host.touched_bytes();
+            counters::note_stack_used(used);
+            seen.stack_bytes = Some(used);
         }
         // SAFETY: `host_of` found it parked here, and we are in the loop.
         unsafe { worker.walk(record, host, &mut self.walker) };

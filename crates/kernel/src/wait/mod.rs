@@ -147,32 +147,40 @@ impl Reason {
         }
     }
 
+    /// How many reasons there are.
+    pub const COUNT: usize = Reason::ALL.len();
+
+    /// All reasons, each at the place of its number.
+    pub const ALL: [Reason; 22] = [
+        Reason::None,
+        Reason::Yielded,
+        Reason::Sleep,
+        Reason::Join,
+        Reason::Scope,
+        Reason::Lock,
+        Reason::Condition,
+        Reason::Receive,
+        Reason::Send,
+        Reason::Read,
+        Reason::Write,
+        Reason::Blocking,
+        Reason::Future,
+        Reason::Generator,
+        Reason::Quiet,
+        Reason::Semaphore,
+        Reason::Event,
+        Reason::Barrier,
+        Reason::Once,
+        Reason::Select,
+        Reason::Promise,
+        Reason::Queue,
+    ];
+
     pub(crate) fn from_u8(value: u8) -> Reason {
-        const ALL: [Reason; 22] = [
-            Reason::None,
-            Reason::Yielded,
-            Reason::Sleep,
-            Reason::Join,
-            Reason::Scope,
-            Reason::Lock,
-            Reason::Condition,
-            Reason::Receive,
-            Reason::Send,
-            Reason::Read,
-            Reason::Write,
-            Reason::Blocking,
-            Reason::Future,
-            Reason::Generator,
-            Reason::Quiet,
-            Reason::Semaphore,
-            Reason::Event,
-            Reason::Barrier,
-            Reason::Once,
-            Reason::Select,
-            Reason::Promise,
-            Reason::Queue,
-        ];
-        ALL.get(value as usize).copied().unwrap_or(Reason::None)
+        Reason::ALL
+            .get(value as usize)
+            .copied()
+            .unwrap_or(Reason::None)
     }
 }
 

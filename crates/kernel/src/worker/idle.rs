@@ -63,6 +63,8 @@ impl Worker {
             return false;
         }
         let me = self.me();
+        self.note_queued();
+        me.roused_ns.store(0, Ordering::Relaxed);
         me.asleep.store(true, Ordering::SeqCst);
         self.shared.sleepers.set(self.index);
         // The last look, after saying that we sleep.
@@ -81,6 +83,12 @@ impl Worker {
         watcher::note_awake();
         self.receive();
         self.fire_timers();
+        let roused = me.roused_ns.load(Ordering::Relaxed);
+        if nothing && roused != 0 {
+            me.counts
+                .latency
+                .note(self.now.get().saturating_sub(roused));
+        }
         true
     }
 

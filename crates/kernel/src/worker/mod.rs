@@ -33,9 +33,11 @@
 //! In the single order of the four, either the worker's look finds the push or the pusher
 //! finds `asleep` set. A signal costs a system call only if the target sleeps.
 
+mod counts;
 mod idle;
 mod queue;
 
+pub(crate) use counts::{Counts, Histogram};
 pub(crate) use idle::Sleepers;
 pub(crate) use queue::{Inbox, ReadyQueue, RunQueue};
 
@@ -99,37 +101,8 @@ pub(crate) struct WorkerShared {
     pub(crate) counts: Counts,
     /// Clock nanoseconds at which it was last seen in its loop.
     pub(crate) beat_ns: AtomicU64,
-}
-
-/// Counters with one writer, the worker.
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) spawned: AtomicU64,
-    pub(crate) started: AtomicU64,
-    pub(crate) completed: AtomicU64,
-    pub(crate) resumed: AtomicU64,
-    pub(crate) stolen: AtomicU64,
-    /// How often an async task was put aside until its waker calls.
-    pub(crate) paused: AtomicU64,
-    /// How often the watcher found the worker kept; written by the watcher alone.
-    pub(crate) kept: AtomicU64,
-}
-
-impl Counts {
-    #[inline]
-    fn add(counter: &AtomicU64) {
-        // One writer: no read-modify-write is needed.
-        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
-    }
-
-    /// A number that moves whenever the worker turns to another task.
-    pub(crate) fn stamp(&self) -> u64 {
-        [&self.resumed, &self.started, &self.completed, &self.paused]
-            .into_iter()
-            .fold(0, |sum, counter| {
-                sum.wrapping_add(counter.load(Ordering::Relaxed))
-            })
-    }
+    /// Clock nanoseconds at which it was last woken; 0 once it is awake.
+    pub(crate) roused_ns: AtomicU64,
 }
 
 impl WorkerShared {
@@ -140,6 +113,7 @@ impl WorkerShared {
         let asleep =
             self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
         if asleep {
+            self.roused_ns.store(clock::now_ns(), Ordering::Relaxed);
             self.signal.send();
         }
         asleep
@@ -228,6 +202,9 @@ pub(crate) struct Worker {
     pub(crate) cancelling: Cell<bool>,
     /// Clock nanoseconds of the last housekeeping.
     pub(crate) now: Cell<u64>,
+    /// Who stood last in the run queue at a housekeeping, and when that was.
+    sampled: Cell<*const Record>,
+    sampled_ns: Cell<u64>,
 }
 
 thread_local! {
@@ -267,6 +244,8 @@ impl Worker {
             ids: Cell::new((0, 0)),
             cancelling: Cell::new(false),
             now: Cell::new(now),
+            sampled: Cell::new(ptr::null()),
+            sampled_ns: Cell::new(0),
         }
     }
 
@@ -519,10 +498,40 @@ impl Worker {
         let Some(host) = host else { return };
         self.budget.set(BUDGET);
         self.set_running(record);
+        if ptr::eq(record, self.sampled.get()) {
+            self.note_latency();
+        }
         Counts::add(&self.me().counts.resumed);
         // SAFETY: our host, from the worker's loop.
         unsafe { host.as_ref().resume() };
         self.set_running(ptr::null());
+    }
+
+    #[cold]
+    fn note_latency(&self) {
+        self.sampled.set(ptr::null());
+        let latency = clock::now_ns().saturating_sub(self.sampled_ns.get());
+        self.me().counts.latency.note(latency);
+    }
+
+    /// Notes what is queued, and whose turn is to be measured.
+    fn sample_queue(&self) {
+        if self.sampled.get().is_null()
+            && let Some(last) = self.run.last()
+        {
+            self.sampled.set(last.as_ptr());
+            self.sampled_ns.set(self.now.get());
+        }
+        self.note_queued();
+    }
+
+    fn note_queued(&self) {
+        let next = usize::from(!self.next.get().is_null());
+        let queued = self.run.len() as usize + self.fresh_local.len() + next;
+        self.me()
+            .counts
+            .queued
+            .store(queued as u64, Ordering::Relaxed);
     }
 
     /// Gives a fresh task its host; with no memory for one it goes back to the queue, or,
@@ -535,6 +544,13 @@ impl Worker {
                 // SAFETY: from the pool, so alive and ours.
                 let this = unsafe { host.as_ref() };
                 this.assign(task);
+                // The clock was read just now, if this is the turn after a housekeeping.
+                let first = !record.started.load(Ordering::Relaxed);
+                if first && self.ticks.get().is_multiple_of(HOUSEKEEPING) {
+                    let born = record.born_ns.load(Ordering::Relaxed);
+                    let latency = self.now.get().saturating_sub(born);
+                    self.me().counts.latency.note(latency);
+                }
                 self.begin(task, this);
                 Some(host)
             }
@@ -564,6 +580,7 @@ impl Worker {
         self.receive();
         self.driver.poll(self, Some(0));
         self.fire_timers();
+        self.sample_queue();
         self.hosts.trim();
         if self.run.is_empty() || self.ticks.get().is_multiple_of(HOUSEKEEPING * 4) {
             self.take_placed();
@@ -647,6 +664,7 @@ impl Worker {
     pub(crate) fn park(&self, record: &Record, reason: Reason, object: usize) {
         record.note(reason, object);
         record.since_ns.store(self.now.get(), Ordering::Relaxed);
+        Counts::add(&self.me().counts.parks[reason as usize]);
         // SAFETY: a running coroutine has a host.
         let host = unsafe { &*record.host() };
         host.suspend();
@@ -787,6 +805,7 @@ impl Worker {
     /// this worker.
     #[inline]
     pub(crate) unsafe fn arm(&self, alarm: &Alarm, deadline_ns: u64) {
+        Counts::add(&self.me().counts.timers);
         // SAFETY: the contract above; derived from the whole alarm.
         unsafe { (*self.wheel.get()).insert(NonNull::from(alarm).cast(), deadline_ns) };
     }

@@ -91,13 +91,21 @@ impl ReadyQueue {
     }
 
     #[inline]
-    fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.tail.get().wrapping_sub(self.head.get())
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head.get() == self.tail.get()
+    }
+
+    /// Who is at the end.
+    pub(crate) fn last(&self) -> Option<NonNull<Record>> {
+        if self.is_empty() {
+            return None;
+        }
+        NonNull::new(self.place(self.tail.get().wrapping_sub(1)).get().cast_mut())
     }
 
     /// Puts a record at the end. It is in no other queue.

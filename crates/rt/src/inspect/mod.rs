@@ -8,6 +8,8 @@
 //!
 //! [`on_sigquit`] makes `kill -QUIT` write a dump to standard error.
 //!
+//! [`metrics`] reads what the workers count: JSON, and the text form of Prometheus.
+//!
 //! | state | meaning |
 //! |---|---|
 //! | fresh | spawned, has not begun, has no stack |
@@ -25,7 +27,9 @@
 
 mod dump;
 mod json;
+mod metrics;
 mod serve;
+mod sigquit;
 mod text;
 
 use std::time::Duration;
@@ -33,7 +37,9 @@ use std::time::Duration;
 use ropewalk_kernel::inspect::{self as kernel, Plan, Subject};
 
 pub use dump::{Dump, Frame, Group, Kind, RuntimeInfo, SilentWorker, State, TaskInfo};
+pub use metrics::{Counters, Latency, Metrics, WorkerMetrics, metrics};
 pub use serve::{Server, serve};
+pub use sigquit::on_sigquit;
 
 /// Looks at every task of the process, in all runtimes.
 ///
