@@ -48,6 +48,7 @@ use std::{io, mem};
 use crate::cancel::{self, Standing};
 use crate::clock;
 use crate::driver::Letter;
+use crate::fork;
 use crate::outcome::JoinError;
 use crate::record::{Behaviour, REF, Record};
 use crate::runtime::{self, Runtime, Shared};
@@ -244,6 +245,12 @@ where
 {
     let worker =
         Worker::current().filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(shared));
+    fork::refuse();
+    assert!(
+        options.worker.is_none(),
+        "an async task has no worker of its own"
+    );
+    shared.admit();
     let asleep = Asleep {
         runtime: Arc::downgrade(shared),
         alarm: None,

@@ -18,6 +18,7 @@
 //! | [`inspect`] | surveys: all tasks with their stacks |
 //! | `timer`, [`clock`] | the timing wheel and the clock behind it |
 //! | [`runtime`], [`scope`] | starting and ending it all |
+//! | `places`, `fork` | the limit on coroutines; refusing forked children |
 //! | [`watcher`] | noticing workers that one coroutine keeps |
 //! | [`blocking`] | threads for what no driver can do |
 //! | [`sys`] | the replaceable table of system calls |
@@ -31,12 +32,14 @@ mod choices;
 #[doc(hidden)]
 pub mod clock;
 pub mod driver;
+mod fork;
 pub mod future;
 mod host;
 pub mod inspect;
 pub mod local;
 pub mod locks;
 pub mod outcome;
+mod places;
 pub mod probe;
 pub mod record;
 pub mod remote;

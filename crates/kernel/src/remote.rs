@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::driver::DriverKind;
 use crate::future;
 use crate::record::{self, Snapshot};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::{Refused, Runtime, Shared};
 use crate::task::{Handle, Options};
 use crate::worker::Worker;
 
@@ -38,19 +38,44 @@ impl Remote {
         Runtime::global().map(Runtime::remote)
     }
 
-    /// Spawns `closure` on the runtime.
+    /// Spawns `closure` on the runtime, waiting for a place if there is a limit.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there is no such worker as the options ask for, `Unsupported` in a
+    /// forked child.
     pub fn spawn<F, T>(
         &self,
         options: Options,
         site: &'static Location<'static>,
         closure: F,
-    ) -> Handle<T>
+    ) -> io::Result<Handle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         // SAFETY: `'static`.
         unsafe { self.0.spawn_unchecked(options, site, closure) }
+    }
+
+    /// As [`spawn`](Self::spawn), but gives the closure back where that would wait, or give an
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// The closure, and why.
+    pub fn try_spawn<F, T>(
+        &self,
+        options: Options,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Result<Handle<T>, Refused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: `'static`.
+        unsafe { self.0.try_spawn_unchecked(options, site, closure) }
     }
 
     /// Spawns a future as a task of the runtime.

@@ -27,10 +27,12 @@ use crate::cancel;
 use crate::choices::Choices;
 use crate::clock;
 use crate::driver::{Addressed, Driver, DriverKind, Letter, Signal};
+use crate::fork;
 use crate::future;
 use crate::host::{Host, HostPool};
 use crate::inspect::counters;
 use crate::outcome::JoinError;
+use crate::places::Places;
 use crate::record::{self, LOCAL, Record, Snapshot};
 use crate::remote::Remote;
 use crate::scope::ScopeState;
@@ -59,6 +61,8 @@ pub struct Config {
     pub seed: Option<u64>,
     /// When the watcher tells of coroutines that keep their worker.
     pub watch: Watch,
+    /// How many coroutines and async tasks there may be at once; `None` for no limit.
+    pub coroutines_max: Option<NonZero<usize>>,
 }
 
 /// What is called whenever a runtime has started.
@@ -86,6 +90,8 @@ pub(crate) struct Shared {
     /// Closures dropped at the end without having run.
     cancelled: AtomicU64,
     quiet: WaitQueue,
+    /// The limit on coroutines, if there is one.
+    pub(crate) places: Option<Places>,
     pub(crate) driver: DriverKind,
     stack_bytes: usize,
     no_stack_told: AtomicBool,
@@ -154,7 +160,85 @@ impl Shared {
         }
     }
 
-    /// See [`Runtime::spawn_unchecked`].
+    /// Waits for a place for one more task, if there is a limit.
+    #[inline]
+    pub(crate) fn admit(&self) {
+        if let Some(places) = &self.places {
+            places.take(|| self.is_stopping());
+        }
+    }
+
+    /// Takes a place for one more task, if one is free.
+    fn try_admit(&self) -> bool {
+        self.places.as_ref().is_none_or(Places::try_take)
+    }
+
+    /// Lets those go on who wait for a place: none will come free.
+    fn open_places(&self) {
+        if let Some(places) = &self.places {
+            places.open();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn give_place(&self) {
+        if let Some(places) = &self.places {
+            places.give();
+        }
+    }
+
+    /// Says whether there is such a worker as the options ask for.
+    fn check_worker(&self, options: &Options) -> io::Result<()> {
+        match options.worker {
+            Some(index) if index >= self.workers.len() => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "there is no worker {index}: the runtime has {}, from 0 on",
+                    self.workers.len()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts a task that has its place, on a worker that there is.
+    ///
+    /// # Safety
+    ///
+    /// What the closure and its value borrow outlives the task.
+    unsafe fn start<F, T>(
+        self: &Arc<Self>,
+        options: Options,
+        scope: Option<&Arc<ScopeState>>,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Handle<T>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let pinned = options.worker;
+        let worker =
+            Worker::current().filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(self));
+        // SAFETY: the caller's contract.
+        let task = unsafe { task::prepare(worker, Role::Stealable, options, scope, site, closure) };
+        // SAFETY: prepared for this `T`; the handle's reference.
+        let handle = unsafe { Handle::new(task) };
+        match (worker, pinned) {
+            (Some(worker), None) => worker.spawn(task),
+            (Some(worker), Some(index)) => worker.spawn_pinned(task, index),
+            (None, None) => self.inject(task, Arc::as_ptr(self)),
+            (None, Some(index)) => self.inject_pinned(task, Arc::as_ptr(self), index),
+        }
+        handle
+    }
+
+    /// Spawns on this runtime, waiting for a place if there is a limit.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there is no such worker as the options ask for, `Unsupported` in a
+    /// forked child.
     ///
     /// # Safety
     ///
@@ -164,22 +248,71 @@ impl Shared {
         options: Options,
         site: &'static Location<'static>,
         closure: F,
-    ) -> Handle<T>
+    ) -> io::Result<Handle<T>>
     where
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        let worker =
-            Worker::current().filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(self));
+        fork::check()?;
+        self.check_worker(&options)?;
+        self.admit();
         // SAFETY: the caller's contract.
-        let task = unsafe { task::prepare(worker, Role::Stealable, options, None, site, closure) };
-        // SAFETY: prepared for this `T`; the handle's reference.
-        let handle = unsafe { Handle::new(task) };
-        match worker {
-            Some(worker) => worker.spawn(task),
-            None => self.inject(task, Arc::as_ptr(self)),
+        Ok(unsafe { self.start(options, None, site, closure) })
+    }
+
+    /// As [`spawn_unchecked`](Self::spawn_unchecked), but gives the closure back where that would
+    /// wait, or give an error.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn try_spawn_unchecked<F, T>(
+        self: &Arc<Self>,
+        options: Options,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Result<Handle<T>, Refused<F>>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        if let Err(error) = fork::check().and_then(|()| self.check_worker(&options)) {
+            return Err(Refused {
+                error: Some(error),
+                closure,
+            });
         }
-        handle
+        if !self.try_admit() {
+            return Err(Refused {
+                error: None,
+                closure,
+            });
+        }
+        // SAFETY: the caller's contract.
+        Ok(unsafe { self.start(options, None, site, closure) })
+    }
+
+    /// Queues an unstarted task for one worker, from outside the workers.
+    fn inject_pinned(&self, task: NonNull<Record>, runtime: *const Shared, index: usize) {
+        // SAFETY: just prepared.
+        let record = unsafe { task.as_ref() };
+        record.runtime.store(runtime.cast_mut(), Ordering::Relaxed);
+        record.born_ns.store(clock::now_ns(), Ordering::Relaxed);
+        self.injected.fetch_add(1, Ordering::AcqRel);
+        self.pin(task, index);
+    }
+
+    /// Hands a task to the one worker that is to run it.
+    pub(crate) fn pin(&self, task: NonNull<Record>, index: usize) {
+        // SAFETY: prepared, and in no queue yet.
+        unsafe { task.as_ref() }.set_flag(LOCAL);
+        self.workers[index].pinned.push(Fresh(task));
+        fence(Ordering::SeqCst);
+        if self.is_stopping() {
+            self.cancel_queued();
+        } else {
+            self.workers[index].rouse();
+        }
     }
 
     /// Queues an unstarted task from outside the workers.
@@ -211,7 +344,10 @@ impl Shared {
 
     /// Drops the closures in the queues that all may take from.
     fn cancel_queued(&self) {
-        let queues = self.workers.iter().map(|worker| &worker.placed);
+        let queues = self
+            .workers
+            .iter()
+            .flat_map(|worker| [&worker.placed, &worker.pinned]);
         for queue in queues.chain([&self.injector]) {
             loop {
                 match queue.steal() {
@@ -228,6 +364,7 @@ impl Shared {
         unsafe {
             end_unstarted(task, || {
                 self.cancelled.fetch_add(1, Ordering::AcqRel);
+                self.give_place();
             });
         }
     }
@@ -367,6 +504,14 @@ pub(crate) fn cancel_all_of(worker: &Worker, mut runnable: impl FnMut(NonNull<Re
     }
 }
 
+/// A closure that `try_spawn` gives back.
+pub struct Refused<F> {
+    /// Why, if it was not for want of a place.
+    pub error: Option<io::Error>,
+    /// What was to run.
+    pub closure: F,
+}
+
 /// A set of workers and what runs on them.
 ///
 /// Dropping it stops it at once, as [`shutdown`](Self::shutdown) without any patience.
@@ -410,6 +555,8 @@ impl Runtime {
     /// `Unsupported` or the system's error for a driver that is not to be had, and what
     /// starting a thread gives.
     pub fn new(config: Config) -> io::Result<Runtime> {
+        fork::check()?;
+        fork::notice();
         let workers = workers_of(&config)?;
         let driver = driver_of(&config)?;
         let patience_ns = watcher::patience_of(config.watch)?;
@@ -429,6 +576,7 @@ impl Runtime {
             shared.push(WorkerShared {
                 inbox: Inbox::new(),
                 placed: Injector::new(),
+                pinned: Injector::new(),
                 stealer: deque.stealer(),
                 asleep: AtomicBool::new(false),
                 signal: Signal::new()?,
@@ -453,6 +601,7 @@ impl Runtime {
             injected: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             quiet: WaitQueue::new(),
+            places: config.coroutines_max.map(|max| Places::new(max.get())),
             driver,
             stack_bytes,
             no_stack_told: AtomicBool::new(false),
@@ -525,19 +674,6 @@ impl Runtime {
         result
     }
 
-    /// The runtime of the calling coroutine, else the global one.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new), for the global one's start.
-    fn with_current<R>(f: impl FnOnce(&Shared, *const Shared) -> R) -> io::Result<R> {
-        if let Some(worker) = Worker::current() {
-            return Ok(f(&worker.shared, Arc::as_ptr(&worker.shared)));
-        }
-        let runtime = Runtime::global()?;
-        Ok(f(&runtime.shared, Arc::as_ptr(&runtime.shared)))
-    }
-
     /// The runtime that `spawn` uses outside any other; started when first asked for, and
     /// never stopped.
     ///
@@ -547,6 +683,7 @@ impl Runtime {
     pub fn global() -> io::Result<&'static Runtime> {
         static GLOBAL: OnceLock<Runtime> = OnceLock::new();
         static STARTING: Mutex<()> = Mutex::new(());
+        fork::check()?;
         if let Some(runtime) = GLOBAL.get() {
             return Ok(runtime);
         }
@@ -561,25 +698,6 @@ impl Runtime {
     /// What others hold of this runtime.
     pub fn remote(&self) -> Remote {
         Remote::of(&self.shared)
-    }
-
-    /// Spawns `closure` on this runtime.
-    ///
-    /// # Safety
-    ///
-    /// What the closure and its value borrow outlives the task.
-    pub unsafe fn spawn_unchecked<F, T>(
-        &self,
-        options: Options,
-        site: &'static Location<'static>,
-        closure: F,
-    ) -> Handle<T>
-    where
-        F: FnOnce() -> T + Send,
-        T: Send,
-    {
-        // SAFETY: the caller's contract.
-        unsafe { self.shared.spawn_unchecked(options, site, closure) }
     }
 
     /// Runs `closure` as a coroutine of this runtime and waits for its value.
@@ -600,7 +718,8 @@ impl Runtime {
         };
         // SAFETY: joined below, which nothing can cut short: it was checked that waiting
         // is allowed, and a join has no deadline and is not cancelled.
-        let handle = unsafe { self.spawn_unchecked(options, site, closure) };
+        let handle = unsafe { self.shared.spawn_unchecked(options, site, closure) };
+        let handle = handle.unwrap_or_else(|error| panic!("{error}"));
         match handle.join_uncancelled() {
             Ok(value) => value,
             Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload),
@@ -694,7 +813,8 @@ impl Runtime {
             "a runtime can't be shut down from one of its own coroutines"
         );
         let shared = &self.shared;
-        if shared.state.load(Ordering::SeqCst) == STOPPING {
+        if shared.state.load(Ordering::SeqCst) == STOPPING || fork::is_child() {
+            // A child has none of the threads that would have to end.
             return Ok(());
         }
         shared.state.store(DRAINING, Ordering::SeqCst);
@@ -718,6 +838,7 @@ impl Runtime {
             );
         }
         shared.state.store(STOPPING, Ordering::SeqCst);
+        shared.open_places();
         for worker in &shared.workers {
             worker.rouse();
         }
@@ -775,6 +896,9 @@ impl Runtime {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if fork::is_child() {
+            return;
+        }
         counters::retire(self);
         for worker in &self.workers {
             while worker.visitors.load(Ordering::Acquire) != 0 {
@@ -906,23 +1030,67 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    if let Some(worker) = Worker::current() {
+    let Some(worker) = Worker::current() else {
+        fork::check()?;
+        let shared = &Runtime::global()?.shared;
+        shared.check_worker(&options)?;
+        shared.admit();
         // SAFETY: the caller's contract.
-        let task =
-            unsafe { task::prepare(Some(worker), Role::Stealable, options, scope, site, closure) };
-        // SAFETY: prepared for this `T`; the handle's reference.
-        let handle = unsafe { Handle::new(task) };
-        worker.spawn(task);
-        return Ok(handle);
+        return Ok(unsafe { shared.start(options, scope, site, closure) });
+    };
+    let pinned = options.worker;
+    if pinned.is_some() {
+        worker.shared.check_worker(&options)?;
     }
-    Runtime::with_current(|shared, runtime| {
-        // SAFETY: the caller's contract.
-        let task = unsafe { task::prepare(None, Role::Stealable, options, scope, site, closure) };
-        // SAFETY: as above.
-        let handle = unsafe { Handle::new(task) };
-        shared.inject(task, runtime);
-        handle
-    })
+    if worker.limited {
+        worker.shared.admit();
+    }
+    // SAFETY: the caller's contract.
+    let task =
+        unsafe { task::prepare(Some(worker), Role::Stealable, options, scope, site, closure) };
+    // SAFETY: prepared for this `T`; the handle's reference.
+    let handle = unsafe { Handle::new(task) };
+    match pinned {
+        None => worker.spawn(task),
+        Some(index) => worker.spawn_pinned(task, index),
+    }
+    Ok(handle)
+}
+
+/// As [`spawn_unchecked`], but gives the closure back where that would wait for a place, or give
+/// an error.
+///
+/// # Errors
+///
+/// The closure, and why.
+pub fn try_spawn<F, T>(
+    options: Options,
+    site: &'static Location<'static>,
+    closure: F,
+) -> Result<Handle<T>, Refused<F>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let shared = match Worker::current() {
+        Some(worker) => &worker.shared,
+        None => match fork::check().and_then(|()| Runtime::global()) {
+            Ok(runtime) => &runtime.shared,
+            Err(error) => {
+                return Err(Refused {
+                    error: Some(error),
+                    closure,
+                });
+            }
+        },
+    };
+    // SAFETY: `'static`.
+    unsafe { shared.try_spawn_unchecked(options, site, closure) }
+}
+
+/// The index of the worker that the caller runs on.
+pub fn current_worker() -> Option<usize> {
+    Worker::current().map(|worker| worker.index)
 }
 
 /// Spawns a coroutine that stays on the caller's worker, for closures that are not `Send`.
@@ -941,6 +1109,13 @@ where
 {
     let worker = Worker::current().filter(|worker| worker.current_record().is_some());
     let worker = worker.expect("spawn_local needs a coroutine to be called from");
+    assert!(
+        options.worker.is_none_or(|index| index == worker.index),
+        "spawn_local can't spawn on another worker"
+    );
+    if worker.limited {
+        worker.shared.admit();
+    }
     // SAFETY: `'static`.
     let task = unsafe { task::prepare(Some(worker), Role::Local, options, None, site, closure) };
     // SAFETY: prepared for this `T`; the handle's reference.
@@ -1043,6 +1218,9 @@ fn begun_everywhere() -> u64 {
 ///
 /// Tasks that are spawned meanwhile count too.
 pub fn wait_for_others() {
+    if fork::is_child() {
+        return;
+    }
     let me = task::Task::current().id();
     loop {
         let before = begun_everywhere();

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use crate::cancel;
+use crate::fork;
 use crate::local;
 use crate::outcome::JoinError;
 use crate::record::{
@@ -28,6 +29,8 @@ pub struct Options {
     pub stack_bytes: usize,
     /// Whether the program's end waits for it; `None` inherits the spawner's.
     pub daemon: Option<bool>,
+    /// The worker it is to run on; `None` for whichever is free.
+    pub worker: Option<usize>,
 }
 
 /// What kind of task a record is made for.
@@ -571,6 +574,7 @@ impl<T> Handle<T> {
     /// Waits for the end and takes the outcome; a cancellation point.
     #[inline]
     pub fn join(self) -> Result<T, JoinError> {
+        self.check_end_can_come();
         match self.wait(Limit::cancellable(None)) {
             Outcome::Woken => self.into_outcome(),
             _ => Err(JoinError::WaitCancelled),
@@ -580,8 +584,17 @@ impl<T> Handle<T> {
     /// As [`join`](Self::join), but not a cancellation point.
     #[inline]
     pub fn join_uncancelled(self) -> Result<T, JoinError> {
+        self.check_end_can_come();
         self.wait(Limit::NONE);
         self.into_outcome()
+    }
+
+    /// Panics in a forked child: who was to run the task is not there.
+    #[inline]
+    fn check_end_can_come(&self) {
+        if !self.is_finished() {
+            fork::refuse();
+        }
     }
 
     /// Cancels the task: see [`cancel`](mod@crate::cancel).

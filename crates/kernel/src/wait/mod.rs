@@ -116,6 +116,8 @@ pub enum Reason {
     Promise,
     /// Waiting for an item of a queue, or for room in it.
     Queue,
+    /// Waiting for a place for one more coroutine.
+    Place,
 }
 
 impl Reason {
@@ -144,6 +146,7 @@ impl Reason {
             Reason::Select => "selecting",
             Reason::Promise => "waiting for a promise",
             Reason::Queue => "waiting for a queue",
+            Reason::Place => "waiting for a place to spawn",
         }
     }
 
@@ -151,7 +154,7 @@ impl Reason {
     pub const COUNT: usize = Reason::ALL.len();
 
     /// All reasons, each at the place of its number.
-    pub const ALL: [Reason; 22] = [
+    pub const ALL: [Reason; 23] = [
         Reason::None,
         Reason::Yielded,
         Reason::Sleep,
@@ -174,6 +177,7 @@ impl Reason {
         Reason::Select,
         Reason::Promise,
         Reason::Queue,
+        Reason::Place,
     ];
 
     pub(crate) fn from_u8(value: u8) -> Reason {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use crossbeam_deque::Steal;
 
 use super::{Counts, Fresh, Worker};
+use crate::fork;
 use crate::stall;
 use crate::watcher;
 
@@ -49,6 +50,7 @@ impl Worker {
     /// Looks for work elsewhere, then sleeps until there is some; false when the runtime
     /// stops and nothing holds this worker.
     pub(super) fn idle(&self) -> bool {
+        fork::end_worker();
         if self.shared.is_stopping() {
             return false;
         }
@@ -124,12 +126,29 @@ impl Worker {
 
     /// Moves what was placed here, or injected from outside, to our own queue.
     pub(super) fn take_placed(&self) -> bool {
+        let pinned = self.take_pinned();
         let taken = take(|| self.me().placed.steal_batch(&self.fresh))
             || take(|| self.shared.injector.steal_batch(&self.fresh));
         if taken {
             self.share();
         }
-        taken
+        taken || pinned
+    }
+
+    /// Moves what is to run here, and nowhere else, to where none can steal it.
+    fn take_pinned(&self) -> bool {
+        let pinned = &self.me().pinned;
+        let mut taken = false;
+        loop {
+            match pinned.steal() {
+                Steal::Success(Fresh(task)) => {
+                    self.fresh_local.push(task);
+                    taken = true;
+                }
+                Steal::Empty => return taken,
+                Steal::Retry => {}
+            }
+        }
     }
 
     fn steal(&self) -> bool {

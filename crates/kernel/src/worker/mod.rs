@@ -9,6 +9,7 @@
 //! | `fresh` | unstarted closures | this worker | this worker, thieves |
 //! | `fresh_local` | unstarted closures that are not `Send`, or all if there is one worker | this worker | this worker |
 //! | `inbox` | started coroutines woken by others | anybody | this worker |
+//! | `pinned` | unstarted closures that are to run here | anybody | this worker |
 //! | `placed` | unstarted closures placed here by others | other workers | all workers |
 //!
 //! A started coroutine is only ever in its home worker's queues: it never changes threads.
@@ -53,6 +54,7 @@ use crossbeam_deque::{Injector, Stealer};
 use crate::cancel;
 use crate::clock;
 use crate::driver::{Addressed, Driver, IoWait, Letter};
+use crate::fork;
 use crate::future::Entry;
 use crate::host::{Host, HostPool};
 use crate::inspect::walk::Walker;
@@ -82,6 +84,7 @@ unsafe impl Send for Fresh {}
 pub(crate) struct WorkerShared {
     pub(crate) inbox: Inbox,
     pub(crate) placed: Injector<Fresh>,
+    pub(crate) pinned: Injector<Fresh>,
     pub(crate) stealer: Stealer<Fresh>,
     pub(crate) asleep: AtomicBool,
     pub(crate) signal: crate::driver::Signal,
@@ -150,6 +153,7 @@ impl WorkerShared {
         !self.inbox.is_empty()
             || self.has_letters.load(Ordering::SeqCst)
             || !self.placed.is_empty()
+            || !self.pinned.is_empty()
             || !self.stealer.is_empty()
     }
 
@@ -193,6 +197,8 @@ pub(crate) struct Worker {
     alone: bool,
     /// With what a resumed coroutine is to walk its stack, and park again; see `inspect`.
     walking: Cell<*mut Walker>,
+    /// Whether the runtime has a limit on coroutines.
+    pub(crate) limited: bool,
     pub(crate) driver: Driver,
     wheel: UnsafeCell<Wheel>,
     hosts: HostPool,
@@ -221,6 +227,7 @@ impl Worker {
     ) -> Worker {
         let me = NonNull::from(&shared.workers[index]);
         let alone = shared.workers.len() == 1;
+        let limited = shared.places.is_some();
         let now = clock::now_ns();
         Worker {
             shared,
@@ -237,6 +244,7 @@ impl Worker {
             budget: Cell::new(BUDGET),
             alone,
             walking: Cell::new(ptr::null_mut()),
+            limited,
             driver,
             wheel: UnsafeCell::new(Wheel::new(now)),
             hosts,
@@ -327,6 +335,23 @@ impl Worker {
         }
     }
 
+    /// Queues an unstarted task for one worker of this runtime.
+    pub(crate) fn spawn_pinned(&self, task: NonNull<Record>, index: usize) {
+        // SAFETY: just prepared.
+        let record = unsafe { task.as_ref() };
+        if index == self.index {
+            record.set_flag(record::LOCAL);
+            self.spawn(task);
+            return;
+        }
+        record
+            .runtime
+            .store(Arc::as_ptr(&self.shared).cast_mut(), Ordering::Relaxed);
+        record.born_ns.store(self.now.get(), Ordering::Relaxed);
+        Counts::add(&self.me().counts.spawned);
+        self.shared.pin(task, index);
+    }
+
     fn spawn_among(&self, task: NonNull<Record>) {
         if let Some(other) = self.shared.lighter_than(self.index) {
             let other = &self.shared.workers[other];
@@ -407,6 +432,9 @@ impl Worker {
     pub(crate) fn note_completed(&self) {
         self.set_running(ptr::null());
         Counts::add(&self.me().counts.completed);
+        if self.limited {
+            self.shared.give_place();
+        }
     }
 
     /// Marks the running async task as waiting for its waker: it is on no stack any more.
@@ -577,6 +605,7 @@ impl Worker {
 
     /// Looks at inbox, letters, timers and driver.
     fn keep_house(&self) {
+        fork::end_worker();
         self.receive();
         self.driver.poll(self, Some(0));
         self.fire_timers();

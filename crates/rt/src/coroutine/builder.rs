@@ -7,6 +7,7 @@ use std::panic::Location;
 use ropewalk_kernel::runtime;
 use ropewalk_kernel::task::Options;
 
+use super::TrySpawnError;
 use crate::join::JoinHandle;
 
 /// How a coroutine is to be started; mirrors [`std::thread::Builder`].
@@ -43,11 +44,35 @@ impl Builder {
         self
     }
 
+    /// Has it run on the worker with this index, counted from 0, and never be stolen; as
+    /// [`coroutine::spawn_on`](super::spawn_on).
+    pub fn on_worker(mut self, index: usize) -> Builder {
+        self.options.worker = Some(index);
+        self
+    }
+
+    /// Spawns it unless that would have to wait, as [`coroutine::try_spawn`](super::try_spawn).
+    ///
+    /// # Errors
+    ///
+    /// The closure, and why: the runtime is full, has no such worker, or can't be started.
+    #[track_caller]
+    pub fn try_spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, TrySpawnError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        runtime::try_spawn(self.options, Location::caller(), f)
+            .map(JoinHandle)
+            .map_err(TrySpawnError::new)
+    }
+
     /// Spawns it, as [`coroutine::spawn`](super::spawn).
     ///
     /// # Errors
     ///
-    /// Those of the global runtime's start, when called outside any runtime.
+    /// Those of the global runtime's start, when called outside any runtime; `InvalidInput` if
+    /// there is no such worker.
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -64,13 +89,20 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// As [`spawn`](Self::spawn); `InvalidInput` for one that is to have a worker of its own,
+    /// as each poll may be on another.
     #[track_caller]
     pub fn spawn_async<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        if self.options.worker.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an async task can't be tied to a worker",
+            ));
+        }
         crate::future::spawn_with(self.options, Location::caller(), future)
     }
 
@@ -78,7 +110,7 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// Outside a coroutine.
+    /// Outside a coroutine; with [`on_worker`](Self::on_worker), if that is another one.
     #[track_caller]
     pub fn spawn_local<F, T>(self, f: F) -> JoinHandle<T>
     where

@@ -14,6 +14,7 @@ use ropewalk_kernel::remote::Remote;
 use ropewalk_kernel::task::Options;
 
 use super::calls::{Calls, Closed, DelayedCall};
+use crate::coroutine::TrySpawnError;
 use crate::join::JoinHandle;
 use crate::sync::{Condvar, Mutex};
 use crate::task::Info;
@@ -126,7 +127,47 @@ impl RuntimeHandle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        JoinHandle(self.remote.spawn(Options::default(), Location::caller(), f))
+        let spawned = self.remote.spawn(Options::default(), Location::caller(), f);
+        JoinHandle(spawned.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Spawns a coroutine on the runtime's worker with this index; see
+    /// [`coroutine::spawn_on`](crate::coroutine::spawn_on).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there is no such worker.
+    #[track_caller]
+    pub fn spawn_on<F, T>(&self, worker: usize, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let options = Options {
+            worker: Some(worker),
+            ..Options::default()
+        };
+        self.remote
+            .spawn(options, Location::caller(), f)
+            .map(JoinHandle)
+    }
+
+    /// Spawns a coroutine on the runtime unless it is full; see
+    /// [`coroutine::try_spawn`](crate::coroutine::try_spawn).
+    ///
+    /// # Errors
+    ///
+    /// The closure, if the runtime has as many coroutines as it may have.
+    #[track_caller]
+    pub fn try_spawn<F, T>(&self, f: F) -> Result<JoinHandle<T>, TrySpawnError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.remote
+            .try_spawn(Options::default(), Location::caller(), f)
+            .map(JoinHandle)
+            .map_err(TrySpawnError::new)
     }
 
     /// Spawns a future as an async task on the runtime; see

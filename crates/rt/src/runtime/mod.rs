@@ -9,6 +9,7 @@ pub use handle::RuntimeHandle;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::num::NonZero;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use ropewalk_kernel::driver::DriverKind;
 use ropewalk_kernel::runtime::{self, Config, StillRunning};
 use ropewalk_kernel::watcher::Watch;
 
+use crate::coroutine::TrySpawnError;
 use crate::future::block_on;
 use crate::join::JoinHandle;
 use crate::task::Info;
@@ -183,6 +185,36 @@ impl Runtime {
         self.handle.spawn(f)
     }
 
+    /// Spawns a coroutine on this runtime's worker with this index, from anywhere; see
+    /// [`coroutine::spawn_on`](crate::coroutine::spawn_on).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there is no such worker.
+    #[track_caller]
+    pub fn spawn_on<F, T>(&self, worker: usize, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.spawn_on(worker, f)
+    }
+
+    /// Spawns a coroutine on this runtime unless it is full, from anywhere; see
+    /// [`coroutine::try_spawn`](crate::coroutine::try_spawn).
+    ///
+    /// # Errors
+    ///
+    /// The closure, if the runtime has as many coroutines as it may have.
+    #[track_caller]
+    pub fn try_spawn<F, T>(&self, f: F) -> Result<JoinHandle<T>, TrySpawnError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.try_spawn(f)
+    }
+
     /// Spawns a future as an async task on this runtime, from anywhere; see
     /// [`spawn_async`](crate::spawn_async).
     #[track_caller]
@@ -309,6 +341,37 @@ impl RuntimeBuilder {
     /// Names the workers' threads: `name-0`, `name-1` and so on.
     pub fn thread_name(mut self, name: impl Into<String>) -> RuntimeBuilder {
         self.config.thread_name = name.into();
+        self
+    }
+
+    /// Sets how many coroutines and async tasks there may be at once; 0 for no limit, which is
+    /// what there is if nothing is said.
+    ///
+    /// At the limit whoever spawns waits for an end, and
+    /// [`try_spawn`](crate::coroutine::try_spawn) gives the closure back. The one that runs
+    /// under [`Runtime::run`] counts. The wait is not a cancellation point; a dump calls it
+    /// "waiting for a place to spawn".
+    ///
+    /// A coroutine keeps its own place while it waits for another. So a limit must leave room
+    /// for all who wait for one another: parents that fill it, and then wait to spawn the
+    /// children they wait for, wait for ever. Where a wait is not possible (inside
+    /// [`no_wait`](crate::coroutine::no_wait), in an `on_done` callback, while a panic unwinds)
+    /// `spawn` goes over the limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ropewalk_rt::Runtime;
+    ///
+    /// let runtime = Runtime::builder().workers(2).max_coroutines(100).build()?;
+    /// for _ in 0..10_000 {
+    ///     runtime.spawn(|| assert!(ropewalk_rt::coroutine::count() <= 100));
+    /// }
+    /// # runtime.shutdown(std::time::Duration::from_secs(60)).unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn max_coroutines(mut self, count: usize) -> RuntimeBuilder {
+        self.config.coroutines_max = NonZero::new(count);
         self
     }
 
