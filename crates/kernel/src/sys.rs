@@ -23,6 +23,18 @@ pub struct SysTable {
     pub recvmsg: unsafe fn(c_int, *mut libc::msghdr, c_int) -> io::Result<usize>,
     /// `sendmsg(2)`.
     pub sendmsg: unsafe fn(c_int, *const libc::msghdr, c_int) -> io::Result<usize>,
+    /// `read(2)`, by way of `readv(2)`: descriptor, buffers, how many.
+    pub readv: unsafe fn(c_int, *const libc::iovec, c_int) -> io::Result<usize>,
+    /// `write(2)`, by way of `writev(2)`.
+    pub writev: unsafe fn(c_int, *const libc::iovec, c_int) -> io::Result<usize>,
+    /// `preadv2(2)` at the current position with `RWF_NOWAIT`.
+    pub readv_nowait: unsafe fn(c_int, *const libc::iovec, c_int) -> io::Result<usize>,
+    /// `pwritev2(2)` at the current position with `RWF_NOWAIT`.
+    pub writev_nowait: unsafe fn(c_int, *const libc::iovec, c_int) -> io::Result<usize>,
+    /// `pipe2(2)` with `O_CLOEXEC`: the end to read from, then the end to write to.
+    pub pipe: fn() -> io::Result<[c_int; 2]>,
+    /// `pidfd_open(2)`.
+    pub pidfd_open: fn(libc::pid_t) -> io::Result<c_int>,
     /// `socket(2)`.
     pub socket: fn(c_int, c_int, c_int) -> io::Result<c_int>,
     /// `accept4(2)`.
@@ -61,6 +73,12 @@ static REAL: SysTable = SysTable {
     send: real::send,
     recvmsg: real::recvmsg,
     sendmsg: real::sendmsg,
+    readv: real::readv,
+    writev: real::writev,
+    readv_nowait: real::readv_nowait,
+    writev_nowait: real::writev_nowait,
+    pipe: real::pipe,
+    pidfd_open: real::pidfd_open,
     socket: real::socket,
     accept4: real::accept4,
     connect: real::connect,
@@ -161,6 +179,55 @@ mod real {
     ) -> io::Result<usize> {
         // SAFETY: the caller's header and all it points at are valid.
         check_len(unsafe { libc::sendmsg(fd, msg, flags) })
+    }
+
+    pub(super) unsafe fn readv(
+        fd: c_int,
+        bufs: *const libc::iovec,
+        count: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's `count` buffers are writable.
+        check_len(unsafe { libc::readv(fd, bufs, count) })
+    }
+
+    pub(super) unsafe fn writev(
+        fd: c_int,
+        bufs: *const libc::iovec,
+        count: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's `count` buffers are readable.
+        check_len(unsafe { libc::writev(fd, bufs, count) })
+    }
+
+    pub(super) unsafe fn readv_nowait(
+        fd: c_int,
+        bufs: *const libc::iovec,
+        count: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's `count` buffers are writable.
+        check_len(unsafe { libc::preadv2(fd, bufs, count, -1, libc::RWF_NOWAIT) })
+    }
+
+    pub(super) unsafe fn writev_nowait(
+        fd: c_int,
+        bufs: *const libc::iovec,
+        count: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's `count` buffers are readable.
+        check_len(unsafe { libc::pwritev2(fd, bufs, count, -1, libc::RWF_NOWAIT) })
+    }
+
+    pub(super) fn pipe() -> io::Result<[c_int; 2]> {
+        let mut ends = [0; 2];
+        // SAFETY: room for two descriptors.
+        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+        Ok(ends)
+    }
+
+    pub(super) fn pidfd_open(pid: libc::pid_t) -> io::Result<c_int> {
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        check(fd as c_int)
     }
 
     pub(super) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> io::Result<c_int> {

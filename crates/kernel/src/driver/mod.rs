@@ -33,6 +33,9 @@
 //! edge-triggered): a descriptor's home is the worker that first waited for it, and
 //! readiness is kept with the descriptor.
 //!
+//! Reading and writing what is no socket (`stream.rs`) is a call that doesn't wait, after
+//! readiness, in both.
+//!
 //! `Accept` is a direct `accept4` after readiness in both. A multishot accept would save
 //! no call per connection under load (the direct loop accepts until `EAGAIN`), and would
 //! leave accepted connections inside a ring when a listener closes.
@@ -41,6 +44,7 @@ mod epoll;
 mod message;
 mod readiness;
 mod source;
+mod stream;
 mod uring;
 
 use message::recv_message_now;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::readiness::Registration;
+use super::stream::Manner;
 use super::{On, Signal, recv_now, timed_out};
 use crate::cancel::{self, Cancelled, Standing};
 use crate::clock;
@@ -38,6 +39,8 @@ pub struct Source {
     drained: AtomicBool,
     /// Whether a short receive says that there is nothing more. Not so of messages.
     stream: bool,
+    /// How it can be read and written without waiting in the call; see `stream.rs`.
+    pub(super) manner: Manner,
 }
 
 impl Source {
@@ -58,6 +61,7 @@ impl Source {
             registering: Mutex::new(Vec::new()),
             drained: AtomicBool::new(false),
             stream,
+            manner: Manner::new(),
         }
     }
 
@@ -149,7 +153,7 @@ impl Source {
         })
     }
 
-    fn op<R>(
+    pub(super) fn op<R>(
         &self,
         interest: Interest,
         deadline: Option<u64>,

@@ -1,0 +1,9 @@
+//! Pipes, child processes, signals and the standard streams.
+
+#[path = "../it/process.rs"]
+#[allow(dead_code)]
+mod alone;
+mod pipes;
+#[path = "../it/stage.rs"]
+#[allow(dead_code)]
+mod stage;
