@@ -211,7 +211,7 @@ const SOURCES: &[Source] = &[
 ];
 
 const MODULES: &str = r#"
-use shim::{clock, locks, record, worker};
+use shim::{clock, locks, record, task, worker};
 
 #[path = "$OUT/outcome.rs"]
 #[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]

@@ -11,6 +11,7 @@ pub(crate) mod lock_api;
 pub(crate) mod locks;
 pub(crate) mod record;
 pub(crate) mod sync;
+pub(crate) mod task;
 pub(crate) mod tasks;
 pub(crate) mod worker;
 

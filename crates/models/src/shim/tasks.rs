@@ -13,7 +13,7 @@ use super::atomic::AtomicU8;
 pub(crate) struct Record {
     pub(crate) phase: AtomicU8,
     /// The runner's own.
-    pub(crate) host: Cell<*mut ()>,
+    host: Cell<*mut ()>,
     runtime: Weak<Shared>,
 }
 
@@ -29,6 +29,10 @@ impl Record {
             host: Cell::new(ptr::null_mut()),
             runtime: Arc::downgrade(runtime),
         }
+    }
+
+    pub(crate) fn set_host(&self, host: *mut ()) {
+        self.host.set(host);
     }
 
     pub(crate) fn payload(&self) -> *mut u8 {
