@@ -44,6 +44,10 @@ pub struct SysTable {
     pub connect: unsafe fn(c_int, *const libc::sockaddr, libc::socklen_t) -> io::Result<()>,
     /// `ppoll(2)` without a signal mask; the timeout is in nanoseconds, `None` for ever.
     pub poll: fn(&mut [libc::pollfd], Option<u64>) -> io::Result<usize>,
+    /// `pselect(2)` without exceptional conditions and without a signal mask: one more than
+    /// the highest descriptor, who is to be readable, who writable, and the timeout as for
+    /// `poll`.
+    pub select: fn(c_int, &mut libc::fd_set, &mut libc::fd_set, Option<u64>) -> io::Result<usize>,
     /// `epoll_create1(2)` with `EPOLL_CLOEXEC`.
     pub epoll_create: fn() -> io::Result<c_int>,
     /// `epoll_ctl(2)`.
@@ -83,6 +87,7 @@ static REAL: SysTable = SysTable {
     accept4: real::accept4,
     connect: real::connect,
     poll: real::poll,
+    select: real::select,
     epoll_create: real::epoll_create,
     epoll_ctl: real::epoll_ctl,
     epoll_wait: real::epoll_wait,
@@ -264,6 +269,31 @@ mod real {
             libc::ppoll(
                 fds.as_mut_ptr(),
                 fds.len() as libc::nfds_t,
+                timeout,
+                std::ptr::null(),
+            )
+        };
+        check(ready).map(|n| n as usize)
+    }
+
+    pub(super) fn select(
+        below: c_int,
+        readable: &mut libc::fd_set,
+        writable: &mut libc::fd_set,
+        timeout_ns: Option<u64>,
+    ) -> io::Result<usize> {
+        let timeout = timeout_ns.map(timespec);
+        let timeout = timeout
+            .as_ref()
+            .map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the sets are live, and the kernel looks at no bit at or above FD_SETSIZE
+        // (`below` is cut to it); the timeout outlives the call.
+        let ready = unsafe {
+            libc::pselect(
+                below.min(libc::FD_SETSIZE as c_int),
+                readable,
+                writable,
+                std::ptr::null_mut(),
                 timeout,
                 std::ptr::null(),
             )

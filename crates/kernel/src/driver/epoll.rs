@@ -1,42 +1,26 @@
 //! The epoll selector: edge-triggered readiness of many descriptors.
 
-use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use super::selector::Readied;
 use crate::sys;
-
-/// What a descriptor is ready for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Readied {
-    pub(super) readable: bool,
-    pub(super) writable: bool,
-    pub(super) read_closed: bool,
-    pub(super) write_closed: bool,
-}
 
 /// One epoll instance. Adding and removing may be done from any thread.
 pub(super) struct Epoll(OwnedFd);
 
-/// Where one thread's events are put.
-pub(super) struct Events(RefCell<Vec<libc::epoll_event>>);
-
 const EVENTS: usize = 256;
-
-impl Events {
-    pub(super) fn new() -> Events {
-        Events(RefCell::new(vec![
-            libc::epoll_event { events: 0, u64: 0 };
-            EVENTS
-        ]))
-    }
-}
 
 impl Epoll {
     pub(super) fn new() -> io::Result<Epoll> {
         let fd = (sys::table().epoll_create)()?;
         // SAFETY: a fresh descriptor of our own.
         Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Room for the events of one look.
+    pub(super) fn room() -> Vec<libc::epoll_event> {
+        vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS]
     }
 
     /// Reports every change of `fd` in either direction under `key` from now on, and what
@@ -69,14 +53,14 @@ impl Epoll {
 
     /// Waits for `timeout_ns` at most and gives each event to `receive`; says whether there
     /// may be more right now.
+    #[inline]
     pub(super) fn wait(
         &self,
-        events: &Events,
+        events: &mut [libc::epoll_event],
         timeout_ns: Option<u64>,
         mut receive: impl FnMut(u64, Readied),
     ) -> io::Result<bool> {
-        let mut events = events.0.borrow_mut();
-        let ready = (sys::table().epoll_wait)(self.0.as_raw_fd(), &mut events, timeout_ns)?;
+        let ready = (sys::table().epoll_wait)(self.0.as_raw_fd(), events, timeout_ns)?;
         for event in &events[..ready] {
             let has = |mask: i32| event.events & mask as u32 != 0;
             let failed = has(libc::EPOLLERR);

@@ -29,9 +29,10 @@
 //! # The two
 //!
 //! `uring.rs` completes: one ring per worker (SINGLE_ISSUER, DEFER_TASKRUN), submissions
-//! go in with the worker's next poll. `readiness.rs` stands on a selector (epoll,
-//! edge-triggered): a descriptor's home is the worker that first waited for it, and
-//! readiness is kept with the descriptor.
+//! go in with the worker's next poll. `readiness.rs` stands on a selector (`selector.rs`:
+//! epoll edge-triggered; `poll` and `select` made to report edges by `level.rs`): a
+//! descriptor's home is the worker that first waited for it, and readiness is kept with the
+//! descriptor.
 //!
 //! Reading and writing what is no socket (`stream.rs`) is a call that doesn't wait, after
 //! readiness, in both.
@@ -41,8 +42,11 @@
 //! leave accepted connections inside a ring when a listener closes.
 
 mod epoll;
+mod level;
 mod message;
 mod readiness;
+mod select;
+mod selector;
 mod source;
 mod stream;
 mod uring;
@@ -74,14 +78,28 @@ pub enum DriverKind {
     IoUring,
     /// Readiness, through epoll.
     Epoll,
+    /// Readiness, through `poll(2)`: looks at every descriptor that is waited for, each time.
+    Poll,
+    /// Readiness, through `select(2)`: as `Poll`, and only for descriptors below 1024.
+    Select,
 }
 
 impl DriverKind {
+    /// Every kind there is, the best first.
+    pub const ALL: [DriverKind; 4] = [
+        DriverKind::IoUring,
+        DriverKind::Epoll,
+        DriverKind::Poll,
+        DriverKind::Select,
+    ];
+
     /// The name that `ROPEWALK_DRIVER` takes.
     pub fn as_str(self) -> &'static str {
         match self {
             DriverKind::IoUring => "io_uring",
             DriverKind::Epoll => "epoll",
+            DriverKind::Poll => "poll",
+            DriverKind::Select => "select",
         }
     }
 
@@ -94,18 +112,22 @@ impl DriverKind {
         let Some(value) = std::env::var_os("ROPEWALK_DRIVER") else {
             return Ok(None);
         };
-        match value.to_str() {
-            Some("") => Ok(None),
-            Some("io_uring") => Ok(Some(DriverKind::IoUring)),
-            Some("epoll") => Ok(Some(DriverKind::Epoll)),
-            _ => Err(io::Error::new(
+        let name = value.to_string_lossy();
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let asked = DriverKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name);
+        asked.map(Some).ok_or_else(|| {
+            io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
-                    "ROPEWALK_DRIVER={} is not a driver: use `io_uring` or `epoll`",
-                    value.to_string_lossy()
+                    "ROPEWALK_DRIVER={name} is not a driver: use `io_uring`, `epoll`, `poll` or \
+                     `select`"
                 ),
-            )),
-        }
+            )
+        })
     }
 
     /// The driver to use when none is asked for: io_uring where it works, else epoll.
@@ -123,7 +145,7 @@ impl DriverKind {
     /// Names the driver and the reason it doesn't work.
     pub fn check(self) -> io::Result<()> {
         match self {
-            DriverKind::Epoll => Ok(()),
+            DriverKind::Epoll | DriverKind::Poll | DriverKind::Select => Ok(()),
             DriverKind::IoUring => uring::Uring::probe().map_err(|error| {
                 io::Error::new(
                     error.kind(),
@@ -149,7 +171,9 @@ impl Driver {
     pub(crate) fn new(kind: DriverKind, signal: &Signal) -> io::Result<Driver> {
         Ok(match kind {
             DriverKind::IoUring => Driver::Uring(Box::new(uring::Uring::new(signal)?)),
-            DriverKind::Epoll => Driver::Readiness(readiness::Readiness::new(signal)?),
+            DriverKind::Epoll | DriverKind::Poll | DriverKind::Select => {
+                Driver::Readiness(readiness::Readiness::new(kind, signal)?)
+            }
         })
     }
 
@@ -334,6 +358,13 @@ impl Signal {
     fn raw(&self) -> i32 {
         self.0.as_raw_fd()
     }
+}
+
+/// Takes back what was sent to a signal.
+fn clear_signal(fd: i32) {
+    let mut count = [0u8; 8];
+    // SAFETY: eight writable bytes; non-blocking.
+    unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
 }
 
 /// One wait for a completion or its deadline, by a coroutine of the driver's worker.

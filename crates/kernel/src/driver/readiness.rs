@@ -1,7 +1,8 @@
 //! The readiness driver: try, and where that would block wait for an edge.
 //!
-//! A descriptor is registered once, for both directions, edge-triggered, with the worker
-//! that first waits for it: its home. What is known of its readiness is kept in one word:
+//! A descriptor is registered once, for both directions, with the worker that first waits
+//! for it: its home, which has a selector (`selector.rs`: epoll, poll or select) that
+//! reports edges. What is known of its readiness is kept in one word:
 //!
 //! ```text
 //!   bit 0 readable   1 writable   2 read side closed   3 write side closed   4.. edges seen
@@ -15,6 +16,12 @@
 //!
 //! Coroutines of other workers wait in the same queues and are woken through their inboxes.
 //!
+//! Who is about to wait looks at the word once more under the lock of the direction's queue,
+//! asks the selector for the next edge (which epoll needs no asking for), and is in the queue
+//! when it gives up the lock. An event sets the word before it looks whether the queue is
+//! empty, and a locked queue isn't: so either the waiter sees the bit, or the event sees
+//! the waiter.
+//!
 //! A registration is named by its address in the selector. Once its descriptor is removed
 //! there no new event names it, but one fetched before may: so it is dropped by its home,
 //! between two polls, and nowhere else.
@@ -24,8 +31,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::epoll::{Epoll, Events, Readied};
-use super::{Interest, Letter, On, Signal, Source, timed_out};
+use super::selector::{Events, Readied, SIGNAL, Selector};
+use super::{DriverKind, Interest, Letter, On, Signal, Source, timed_out};
 use crate::cancel::Cancelled;
 use crate::runtime::Shared;
 use crate::wait::{Limit, Outcome, WaitQueue, check_may_wait};
@@ -37,11 +44,9 @@ const READ_CLOSED: u64 = 4;
 const WRITE_CLOSED: u64 = 8;
 const EDGE: u64 = 16;
 
-const SIGNAL: u64 = 0;
-
 /// A selector and whether its worker is still there.
 struct Home {
-    epoll: Epoll,
+    selector: Selector,
     closed: AtomicBool,
     /// How many descriptors are registered.
     registered: AtomicU64,
@@ -78,6 +83,19 @@ impl Registration {
             Interest::Read => &self.read,
             Interest::Write => &self.write,
         }
+    }
+
+    /// Asks for the next edge of a direction.
+    #[inline]
+    fn arm(&self, fd: i32, interest: Interest) {
+        if self.home.selector.arm(fd, interest) {
+            self.wake_home();
+        }
+    }
+
+    #[cold]
+    fn wake_home(&self) {
+        self.runtime.workers[self.worker].signal.send();
     }
 
     /// Clears `bits`, unless there was an edge since `seen`.
@@ -118,7 +136,10 @@ impl Registration {
 
     /// Ends a registration whose source goes.
     pub(super) fn end(registration: Arc<Registration>, fd: i32) {
-        registration.home.epoll.remove(fd);
+        registration
+            .home
+            .selector
+            .remove(fd, || registration.wake_home());
         registration.home.registered.fetch_sub(1, Ordering::Relaxed);
         let at_home = Worker::current().is_some_and(|worker| {
             worker.index == registration.worker
@@ -137,18 +158,17 @@ impl Registration {
 }
 
 impl Readiness {
-    pub(super) fn new(signal: &Signal) -> io::Result<Readiness> {
-        let epoll = Epoll::new()?;
-        epoll.add(signal.raw(), SIGNAL)?;
+    pub(super) fn new(kind: DriverKind, signal: &Signal) -> io::Result<Readiness> {
+        let (selector, events) = Selector::new(kind, signal)?;
         let home = Arc::new(Home {
-            epoll,
+            selector,
             closed: AtomicBool::new(false),
             registered: AtomicU64::new(0),
             known: Mutex::new(Vec::new()),
         });
         Ok(Readiness {
             home,
-            events: Events::new(),
+            events,
             complained: AtomicBool::new(false),
         })
     }
@@ -169,17 +189,28 @@ impl Readiness {
         }
     }
 
-    fn register(&self, worker: &Worker, source: &Source) -> io::Result<Arc<Registration>> {
+    /// Registers a source one of whose directions was found not ready.
+    fn register(
+        &self,
+        worker: &Worker,
+        source: &Source,
+        blocked: Interest,
+    ) -> io::Result<Arc<Registration>> {
+        let state = match blocked {
+            _ if !self.home.selector.reports_who_waits() => 0,
+            Interest::Read => WRITABLE,
+            Interest::Write => READABLE,
+        };
         let registration = Arc::new(Registration {
             home: Arc::clone(&self.home),
             runtime: Arc::clone(&worker.shared),
             worker: worker.index,
-            state: AtomicU64::new(0),
+            state: AtomicU64::new(state),
             read: WaitQueue::new(),
             write: WaitQueue::new(),
         });
         self.home
-            .epoll
+            .selector
             .add(source.raw(), Arc::as_ptr(&registration) as u64)?;
         let registered = self.home.registered.fetch_add(1, Ordering::Relaxed) + 1;
         let mut known = self
@@ -225,7 +256,7 @@ impl Readiness {
             check_may_wait();
             let known = on.source.registration_or(
                 |old| old.home.closed.load(Ordering::Acquire),
-                || self.register(on.worker, on.source),
+                || self.register(on.worker, on.source, on.interest),
             )?;
             let guard = known.queue(on.interest).lock();
             if known.state.load(Ordering::SeqCst) & mask != 0
@@ -233,6 +264,7 @@ impl Readiness {
             {
                 continue;
             }
+            known.arm(on.source.raw(), on.interest);
             match guard.wait(0, on.reason(), on.object(), Limit::cancellable(on.deadline)) {
                 Outcome::Woken => {}
                 Outcome::Expired => return Err(timed_out()),
@@ -251,7 +283,7 @@ impl Readiness {
         loop {
             let more = self
                 .home
-                .epoll
+                .selector
                 .wait(&self.events, timeout_ns, |key, ready| {
                     count += 1;
                     if key != SIGNAL {
@@ -266,7 +298,9 @@ impl Readiness {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return count,
                 Err(error) => {
                     if !self.complained.swap(true, Ordering::Relaxed) {
-                        eprintln!("ropewalk: epoll_wait failed ({error}); trying again");
+                        eprintln!(
+                            "ropewalk: waiting for descriptors failed ({error}); trying again"
+                        );
                     }
                     std::thread::yield_now();
                     return count;

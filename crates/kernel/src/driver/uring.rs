@@ -18,7 +18,7 @@ use std::io;
 
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::{Interest, IoWait, On, Signal, recv_message_now, recv_now};
+use super::{Interest, IoWait, On, Signal, clear_signal, recv_message_now, recv_now};
 use crate::cancel::Cancelled;
 use crate::record::Named;
 use crate::sys;
@@ -333,12 +333,6 @@ impl Uring {
             }
         }
     }
-}
-
-fn clear_signal(fd: i32) {
-    let mut count = [0u8; 8];
-    // SAFETY: eight writable bytes; non-blocking.
-    unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
 }
 
 fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
