@@ -9,13 +9,14 @@ mod fetch;
 mod interrupt;
 mod limits;
 mod serve;
+mod top;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Fetch many URLs at once; serve a folder
+/// Fetch many URLs at once; serve a folder; look into a live process
 #[derive(Parser, Debug)]
 #[command(name = "ropewalk", version, propagate_version = true, after_help = HELP_AFTER)]
 struct Cli {
@@ -27,18 +28,21 @@ struct Cli {
 enum Command {
     Fetch(fetch::Args),
     Serve(serve::Args),
+    Top(top::Args),
 }
 
 const HELP_AFTER: &str = "\
 Examples:
   ropewalk fetch -i urls.txt -c 500 > records.ndjson
   ropewalk fetch --demo 1000 --delay 100ms -c 1000
-  ropewalk serve . --bind 8080";
+  ropewalk serve . --bind 8080
+  ropewalk top 4242";
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Fetch(args) => fetch::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Top(args) => top::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
