@@ -373,6 +373,12 @@ fn write_counters(json: &mut Json, counters: &Counters) {
         json.key("p99").integer(latency.quantile_ns(0.99));
         json.key("max").integer(latency.max_ns);
         json.key("count").integer(latency.count());
+        // Of those that count something: below how many nanoseconds, and how many.
+        let buckets = (0..).map(|digits| 1u64 << digits).zip(latency.buckets);
+        let counting = buckets.filter(|(_, count)| *count != 0);
+        json.key("buckets").array(counting, |json, (bound, count)| {
+            json.array([bound, count], Json::integer);
+        });
     });
     json.key("parks").object(|json| {
         for (reason, count) in parks(counters) {

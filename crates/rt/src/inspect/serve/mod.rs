@@ -1,4 +1,5 @@
-//! A Unix socket that serves [`dump`](super::dump()), for `ropewalk top` and scripts.
+//! A Unix socket that serves [`dump`](super::dump()) and [`metrics`](super::metrics()), for
+//! `ropewalk top` and scripts.
 //!
 //! It is served by plain threads that wait for nothing in the runtime but the dump itself, which
 //! has bounded patience: it answers when all workers compute or are deadlocked, too. A descriptor
@@ -31,8 +32,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The server of this process, if there is one.
 static CURRENT: Mutex<Weak<Running>> = Mutex::new(Weak::new());
 
-/// Serves [`dump`](super::dump()) on a Unix socket until the returned value, and every other one
-/// of this process, has been dropped.
+/// Serves [`dump`](super::dump()) and [`metrics`](super::metrics()) on a Unix socket until the
+/// returned value, and every other one of this process, has been dropped.
 ///
 /// The environment variable `ROPEWALK_INSPECT=1` does the same for the life of the process, when
 /// its first runtime starts; so does [`RuntimeBuilder::inspect`](crate::RuntimeBuilder::inspect).
@@ -41,7 +42,8 @@ static CURRENT: Mutex<Weak<Running>> = Mutex::new(Weak::new());
 /// `/tmp/ropewalk-<uid>/<pid>.sock`. Only processes of the same effective user may connect. They
 /// see names, places in the source and addresses, but no data of the program.
 ///
-/// A request is one of the lines `dump text`, `dump json` and `ping`. The answer is a line `ok <bytes>` and as many bytes, or a line `error <text>`.
+/// A request is one of the lines `dump text`, `dump json`, `metrics json`, `metrics prometheus`
+/// and `ping`. The answer is a line `ok <bytes>` and as many bytes, or a line `error <text>`.
 ///
 /// # Errors
 ///
@@ -183,7 +185,13 @@ fn answer(request: &str) -> Result<String, String> {
         "ping" => Ok("pong\n".to_owned()),
         "dump text" => Ok(super::dump().to_string()),
         "dump json" => Ok(super::dump().to_json()),
-        _ => Err("unknown request: use `dump text`, `dump json` or `ping`".to_owned()),
+        "metrics json" => Ok(super::metrics().to_json()),
+        "metrics prometheus" => Ok(super::metrics().to_prometheus()),
+        _ => Err(
+            "unknown request: use `dump text`, `dump json`, `metrics json`, `metrics prometheus` \
+             or `ping`"
+                .to_owned(),
+        ),
     }
 }
 
