@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::snapshot::{Metrics, Worker};
+use super::snapshot::{Latency, Metrics, Worker};
 
 /// How much more than the time between two looks the uptime may have grown.
 const SLACK: Duration = Duration::from_secs(2);
@@ -23,6 +23,15 @@ pub(super) struct Rates {
     /// By runtime and index.
     pub(super) resumes_of_workers: BTreeMap<(u64, u64), f64>,
     pub(super) parks: BTreeMap<String, f64>,
+    /// Of what ran in between, by runtime and index.
+    pub(super) latency: BTreeMap<(u64, u64), Quantiles>,
+}
+
+/// How long tasks waited in a run queue: half of them and 99% no longer than this, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quantiles {
+    pub(super) p50: u64,
+    pub(super) p99: u64,
 }
 
 impl Rates {
@@ -36,15 +45,22 @@ impl Rates {
                 .checked_sub(before?)
                 .map(|count| count as f64 / seconds)
         };
-        let earlier: BTreeMap<_, _> = before.workers.iter().map(|w| (key(w), w.resumes)).collect();
-        let resumes_of_workers = after
-            .workers
-            .iter()
-            .filter_map(|worker| {
-                let earlier = earlier.get(&key(worker)).copied().flatten();
-                Some((key(worker), rate(earlier, worker.resumes)?))
-            })
-            .collect();
+        let workers: BTreeMap<_, _> = before.workers.iter().map(|w| (key(w), w)).collect();
+        let mut resumes_of_workers = BTreeMap::new();
+        let mut latency = BTreeMap::new();
+        for worker in &after.workers {
+            let Some(earlier) = workers.get(&key(worker)) else {
+                continue;
+            };
+            let resumes = rate(earlier.resumes, worker.resumes);
+            resumes_of_workers.extend(resumes.map(|rate| (key(worker), rate)));
+            let both = earlier
+                .queue_latency_ns
+                .as_ref()
+                .zip(worker.queue_latency_ns.as_ref());
+            let quantiles = both.and_then(|(before, after)| quantiles(before, after));
+            latency.extend(quantiles.map(|quantiles| (key(worker), quantiles)));
+        }
         let earlier = before.parks();
         let parks = after
             .parks()
@@ -60,8 +76,34 @@ impl Rates {
             steals: rate(before.total.steals, after.total.steals),
             resumes_of_workers,
             parks,
+            latency,
         }
     }
+}
+
+/// Quantiles of what was counted between two looks; `None` if nothing was.
+fn quantiles(before: &Latency, after: &Latency) -> Option<Quantiles> {
+    let earlier: BTreeMap<u64, u64> = before.buckets.iter().copied().collect();
+    let mut counts = Vec::new();
+    for (bound, count) in &after.buckets {
+        let count = count.checked_sub(earlier.get(bound).copied().unwrap_or(0))?;
+        counts.push((*bound, count));
+    }
+    counts.sort_unstable();
+    let all: u64 = counts.iter().map(|(_, count)| count).sum();
+    let quantile = |share: f64| {
+        let wanted = ((all as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0;
+        let reached = counts.iter().find(|(_, count)| {
+            seen += count;
+            seen >= wanted
+        });
+        reached.map(|(bound, _)| *bound)
+    };
+    Some(Quantiles {
+        p50: quantile(0.5)?,
+        p99: quantile(0.99)?,
+    })
 }
 
 fn key(worker: &Worker) -> (u64, u64) {
@@ -140,6 +182,24 @@ mod tests {
                 "{what}"
             );
         }
+    }
+
+    #[test]
+    fn latency_of_what_ran_in_between() {
+        let latency = |buckets: &[(u64, u64)]| Latency {
+            buckets: buckets.to_vec(),
+            ..Latency::default()
+        };
+        let before = latency(&[(1024, 1_000_000)]);
+        let after = latency(&[(1024, 1_000_060), (4096, 39), (1 << 20, 1)]);
+        let expected = Quantiles {
+            p50: 1024,
+            p99: 4096,
+        };
+        assert_eq!(quantiles(&before, &after), Some(expected));
+        assert_eq!(quantiles(&after, &after), None, "nothing ran");
+        assert_eq!(quantiles(&after, &before), None, "it went back");
+        assert_eq!(quantiles(&latency(&[]), &latency(&[])), None);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn run(connection: Connection, interval: Duration) -> Result<u8, Stri
     let cannot = |e: io::Error| format!("cannot use the terminal: {e}");
     let signal = watch_signals().map_err(cannot)?;
     let paused = Arc::new(AtomicBool::new(false));
-    let mut state = State::new(connection.pid(), interval);
+    let mut state = State::new(connection.pid());
     let (reports, arriving) = mpsc::channel();
     let (stop, stopped) = mpsc::channel();
     start_asking(connection, interval, Arc::clone(&paused), reports, stopped).map_err(cannot)?;

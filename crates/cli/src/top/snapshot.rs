@@ -159,13 +159,15 @@ pub(super) struct Worker {
     pub(super) parks: BTreeMap<String, u64>,
 }
 
-/// How long tasks have waited in a run queue, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+/// How long tasks have waited in a run queue, in nanoseconds, since the process began.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Latency {
     pub(super) p50: Option<u64>,
     pub(super) p99: Option<u64>,
     pub(super) max: Option<u64>,
+    /// An upper bound, and how many times are below it but not below the one before.
+    pub(super) buckets: Vec<(u64, u64)>,
 }
 
 impl Metrics {

@@ -1,7 +1,7 @@
 //! What is shown: the latest answers, and what the keys have chosen.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -83,7 +83,6 @@ pub(super) enum Do {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) pid: u32,
-    pub(super) interval: Duration,
     pub(super) look: Option<Look>,
     pub(super) rates: Rates,
     /// Past p99 of the queue latency by runtime and worker, in nanoseconds, the newest last.
@@ -105,10 +104,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(pid: u32, interval: Duration) -> State {
+    pub(super) fn new(pid: u32) -> State {
         State {
             pid,
-            interval,
             look: None,
             rates: Rates::default(),
             history: BTreeMap::new(),
@@ -144,12 +142,14 @@ impl State {
             _ => Rates::default(),
         };
         for worker in &look.metrics.workers {
-            let p99 = worker.queue_latency_ns.and_then(|latency| latency.p99);
-            let past = self
-                .history
-                .entry((worker.runtime, worker.index))
-                .or_default();
-            past.push_back(p99.unwrap_or(0));
+            let key = (worker.runtime, worker.index);
+            let past = self.history.entry(key).or_default();
+            past.push_back(
+                self.rates
+                    .latency
+                    .get(&key)
+                    .map_or(0, |latency| latency.p99),
+            );
             if past.len() > HISTORY_MAX {
                 past.pop_front();
             }
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_chosen_group_stays_chosen() {
-        let mut state = State::new(7, Duration::from_secs(1));
+        let mut state = State::new(7);
         press(&mut state, KeyCode::Down);
         state.update(sample::look(1000, 0));
         press(&mut state, KeyCode::Char('j'));
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn keys() {
-        let mut state = State::new(7, Duration::from_secs(1));
+        let mut state = State::new(7);
         assert_eq!(press(&mut state, KeyCode::Char('q')), Do::Quit);
         assert_eq!(press(&mut state, KeyCode::Esc), Do::Quit);
         let control = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn another_connection_gives_no_rates() {
-        let mut state = State::new(7, Duration::from_secs(1));
+        let mut state = State::new(7);
         state.update(sample::look(1000, 0));
         state.update(sample::look(2000, 100));
         assert_eq!(state.rates.resumes, Some(100.0));

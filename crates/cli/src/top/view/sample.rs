@@ -34,7 +34,8 @@ pub(in crate::top) fn look(uptime_ms: u64, resumes: u64) -> Look {
           "total": {{"resumes": {resumes}, "spawns": {resumes}, "steals": 0, "stacks_in_use": 1011}},
           "workers": [
             {{"runtime": 0, "index": 0, "resumes": {resumes}, "queue_len": 3,
-             "queue_latency_ns": {{"p50": 1200, "p99": 85000, "max": 2300000}},
+             "queue_latency_ns": {{"p50": 1200, "p99": 85000, "max": 2300000, "count": {resumes},
+               "buckets": [[1024, {resumes}], [65536, 40]]}},
              "parks": {{"sleeping": {resumes}, "receiving": 17}}}},
             {{"runtime": 0, "index": 1, "resumes": 0, "queue_len": 0, "queue_latency_ns": null,
              "parks": {{}}}}]}}"#

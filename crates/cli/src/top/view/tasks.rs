@@ -81,9 +81,15 @@ fn origin(group: &Group) -> impl FnOnce() -> String + '_ {
     }
 }
 
-/// Writes a frame in little room: the function without its module's first parts, and the place.
+/// Writes a frame in little room: the last two parts of the function's name, and the file's name.
 fn short(frame: &StackFrame) -> String {
-    let function = frame.function.as_str();
+    let name = frame.function.as_str();
+    // A type's parameters hold names of their own: those stay whole.
+    let ends = name
+        .rmatch_indices("::")
+        .nth(1)
+        .filter(|_| !name.contains('<'));
+    let function = ends.map_or(name, |(at, _)| &name[at + 2..]);
     match frame.place() {
         Some(place) => format!("{function}  {}", last_of_path(&place)),
         None => function.to_owned(),

@@ -1,7 +1,5 @@
 //! What is on the screen, drawn into memory.
 
-use std::time::Duration;
-
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -23,7 +21,7 @@ fn press(state: &mut State, code: KeyCode) {
 }
 
 fn looked() -> State {
-    let mut state = State::new(7, Duration::from_secs(1));
+    let mut state = State::new(7);
     state.update(sample::look(61_000, 1000));
     state.update(sample::look(62_000, 3500));
     state
@@ -39,7 +37,7 @@ fn line<'a>(screen: &'a [String], words: &[&str]) -> &'a str {
 
 #[test]
 fn before_the_first_answer() {
-    let state = State::new(7, Duration::from_secs(1));
+    let state = State::new(7);
     line(&screen(&state, 80, 24), &["pid 7"]);
     line(&screen(&state, 80, 24), &["waiting for an answer"]);
 }
@@ -122,7 +120,7 @@ fn workers_and_their_queues() {
     let mut state = looked();
     press(&mut state, KeyCode::Char('3'));
     let screen = screen(&state, 80, 24);
-    line(&screen, &["0", "3", "2.5k/s", "1µs", "85µs", "2.3ms", "██"]);
+    line(&screen, &["0", "3", "2.5k/s", "1µs", "1µs", "2.3ms", "█"]);
     line(&screen, &["1", "computes"]);
 }
 
@@ -162,7 +160,7 @@ fn every_size_and_pane_can_be_drawn() {
             (300, 100),
         ] {
             screen(&state, width, height);
-            screen(&State::new(7, Duration::from_secs(1)), width, height);
+            screen(&State::new(7), width, height);
         }
     }
     let mut state = looked();
@@ -176,8 +174,16 @@ fn every_size_and_pane_can_be_drawn() {
 
 #[test]
 fn a_small_terminal_shows_what_matters() {
-    let screen = screen(&looked(), 40, 10);
-    line(&screen, &["mail-room", "pid 7"]);
-    line(&screen, &["1.0k", "sleeping"]);
-    line(&screen, &["11", "locking"]);
+    let mut state = looked();
+    let tasks = screen(&state, 40, 10);
+    line(&tasks, &["mail-room", "pid 7"]);
+    line(&tasks, &["1.0k", "sleeping", "letter::wait"]);
+    line(&tasks, &["11", "locking"]);
+    press(&mut state, KeyCode::Tab);
+    line(&screen(&state, 40, 10), &["sleeping", "1.0k", "1.5s"]);
+    press(&mut state, KeyCode::Tab);
+    let workers = screen(&state, 40, 10);
+    line(&workers, &["p50", "p99", "MAX"]);
+    line(&workers, &["0", "1µs", "2.3ms"]);
+    line(&workers, &["1", "busy"]);
 }

@@ -10,6 +10,9 @@ use super::HEADING;
 use crate::top::format;
 use crate::top::state::State;
 
+/// Below this width there is no room for parks.
+const WIDTH_ALL: u16 = 64;
+
 /// The tasks that wait for one reason.
 #[derive(Clone, Copy, Debug, Default)]
 struct Waiting {
@@ -25,35 +28,36 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State) {
         .map(|(_, waiting)| waiting.now)
         .max()
         .unwrap_or(0);
+    let wide = area.width >= WIDTH_ALL;
     let rows = reasons.iter().map(|(reason, waiting)| {
-        Row::new([
+        let mut cells = vec![
             (*reason).to_owned(),
             format!("{:>7}", format::count(waiting.now as f64)),
             format!("{:>7}", format::millis(waiting.longest_ms)),
-            format!(
-                "{:>7}",
-                format::rate(state.rates.parks.get(*reason).copied())
-            ),
-            format!("{:>7}", format::count(waiting.parks as f64)),
-            bar(waiting.now, most),
-        ])
+        ];
+        if wide {
+            let rate = state.rates.parks.get(*reason).copied();
+            cells.push(format!("{:>7}", format::rate(rate)));
+            cells.push(format!("{:>7}", format::count(waiting.parks as f64)));
+            cells.push(bar(waiting.now, most));
+        }
+        Row::new(cells)
     });
-    let titles = [
-        "WAITING FOR",
-        "    NOW",
-        "LONGEST",
-        "PARKS/s",
-        "  PARKS",
-        "",
-    ];
-    let widths = [
-        Constraint::Length((area.width / 3).clamp(12, 36)),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(7),
+    let mut titles = vec!["WAITING FOR", "    NOW", "LONGEST"];
+    let mut widths = vec![
         Constraint::Fill(1),
+        Constraint::Length(7),
+        Constraint::Length(7),
     ];
+    if wide {
+        titles.extend(["PARKS/s", "  PARKS"]);
+        widths[0] = Constraint::Length((area.width / 3).min(36));
+        widths.extend([
+            Constraint::Length(7),
+            Constraint::Length(7),
+            Constraint::Fill(1),
+        ]);
+    }
     let table = Table::new(rows, widths)
         .header(Row::new(titles).style(HEADING))
         .column_spacing(1);

@@ -11,60 +11,93 @@ use crate::top::state::State;
 
 /// Heights of a line of past values, lowest first.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// The width of all columns but the last.
+/// Below this width there is no room for resumes and past values.
+const WIDTH_ALL: u16 = 64;
+/// The width of all columns but the last, with the gaps.
 const FIXED_WIDTH: u16 = 6 + 6 + 8 + 3 * 7 + 6;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let Some(look) = &state.look else {
         return;
     };
+    let wide = area.width >= WIDTH_ALL;
     let room = usize::from(area.width.saturating_sub(FIXED_WIDTH));
     let rows = look.metrics.workers.iter().map(|worker| {
-        let key = (worker.runtime, worker.index);
-        let latency = worker.queue_latency_ns.unwrap_or_default();
+        let (p50, p99) = quantiles(state, worker);
+        let max = worker
+            .queue_latency_ns
+            .as_ref()
+            .and_then(|latency| latency.max);
         let queued = worker
             .queue_len
             .map_or_else(|| "-".to_owned(), |n| format::count(n as f64));
-        let resumes = state.rates.resumes_of_workers.get(&key).copied();
-        Row::new([
+        let silent = is_silent(&look.dump, worker);
+        let mut cells = vec![
             name(state, worker),
             format!("{queued:>6}"),
-            format!("{:>8}", format::rate(resumes)),
-            format!("{:>7}", nanos(latency.p50)),
-            format!("{:>7}", nanos(latency.p99)),
-            format!("{:>7}", nanos(latency.max)),
-            if is_silent(&look.dump, worker) {
-                "computes: it did not answer".to_owned()
-            } else {
-                state.history.get(&key).map_or_else(String::new, |past| {
-                    let from = past.len().saturating_sub(room);
-                    line(past.iter().skip(from).copied())
-                })
-            },
-        ])
+            format!("{:>7}", nanos(p50)),
+            format!("{:>7}", nanos(p99)),
+            format!("{:>7}", nanos(max)),
+        ];
+        if wide {
+            let resumes = state.rates.resumes_of_workers.get(&key(worker)).copied();
+            cells.insert(2, format!("{:>8}", format::rate(resumes)));
+        }
+        if silent && !wide {
+            cells[0].push_str(" busy");
+        } else if silent {
+            cells.push("computes: it did not answer".to_owned());
+        } else if wide {
+            cells.push(past(state, worker, room));
+        }
+        Row::new(cells)
     });
-    let titles = [
-        "WORKER",
-        "QUEUED",
-        " RESUMES",
-        "    p50",
-        "    p99",
-        "    MAX",
-        "p99 OF QUEUE LATENCY",
-    ];
-    let widths = [
-        Constraint::Length(6),
-        Constraint::Length(6),
-        Constraint::Length(8),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Fill(1),
-    ];
+    let mut titles = vec!["WORKER", "QUEUED", "    p50", "    p99", "    MAX"];
+    let mut widths = vec![6, 6, 7, 7, 7];
+    if wide {
+        titles.insert(2, " RESUMES");
+        widths.insert(2, 8);
+        titles.push("p99 OF QUEUE LATENCY");
+    }
+    let mut widths: Vec<_> = widths.into_iter().map(Constraint::Length).collect();
+    if wide {
+        widths.push(Constraint::Fill(1));
+    }
     let table = Table::new(rows, widths)
         .header(Row::new(titles).style(HEADING))
         .column_spacing(1);
     frame.render_widget(table, area);
+}
+
+fn key(worker: &Worker) -> (u64, u64) {
+    (worker.runtime, worker.index)
+}
+
+/// The median and the 99th percentile of what ran since the look before; since the process began
+/// while there has been one look only.
+fn quantiles(state: &State, worker: &Worker) -> (Option<u64>, Option<u64>) {
+    match state.rates.latency.get(&key(worker)) {
+        Some(latency) => (Some(latency.p50), Some(latency.p99)),
+        None if state.rates.resumes.is_some() => (None, None),
+        None => {
+            let ever = worker.queue_latency_ns.as_ref();
+            (
+                ever.and_then(|latency| latency.p50),
+                ever.and_then(|latency| latency.p99),
+            )
+        }
+    }
+}
+
+/// The last values that there is room for, as bars.
+fn past(state: &State, worker: &Worker, room: usize) -> String {
+    state
+        .history
+        .get(&key(worker))
+        .map_or_else(String::new, |past| {
+            let from = past.len().saturating_sub(room);
+            line(past.iter().skip(from).copied())
+        })
 }
 
 /// Says whether the worker did not answer the dump in time.
