@@ -26,7 +26,7 @@ use crossbeam_deque::Injector;
 use crate::cancel;
 use crate::choices::Choices;
 use crate::clock;
-use crate::driver::{Addressed, Driver, DriverKind, Letter, Signal};
+use crate::driver::{Addressed, Driver, DriverKind, Futures, Letter, Signal};
 use crate::fork;
 use crate::future;
 use crate::host::{Host, HostPool};
@@ -580,6 +580,7 @@ impl Runtime {
                 stealer: deque.stealer(),
                 asleep: AtomicBool::new(false),
                 signal: Signal::new()?,
+                futures: Futures::new(),
                 letters: Mutex::new(Some(Vec::new())),
                 has_letters: AtomicBool::new(false),
                 sleeps_for_ever: AtomicBool::new(false),
@@ -978,6 +979,9 @@ fn worker_thread(
             return;
         }
     };
+    if let Some(home) = driver.home() {
+        shared.workers[index].futures.serve(home);
+    }
     let overflow = stack::overflow::install_thread();
     let hosts = HostPool::new(
         StackPool::new(),
@@ -995,6 +999,7 @@ fn worker_thread(
         // Soundness rule 1: this thread, and the stacks it owns, stay for ever. Its driver is
         // polled no more: descriptors that others use find another home.
         worker.driver.close();
+        shared.workers[index].futures.leave();
         shared.workers[index].close_letters();
         shared.note_stopped();
         loop {
@@ -1003,6 +1008,7 @@ fn worker_thread(
     }
     worker.leave();
     worker.driver.close();
+    shared.workers[index].futures.leave();
     shared.workers[index].close_letters();
     drop(worker);
     drop(overflow);

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::blocking;
+use crate::driver;
 use crate::inspect::{Frames, stack_on, symbols};
 use crate::probe;
 use crate::record::Snapshot;
@@ -79,7 +80,7 @@ pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize) {
             Reason::Read | Reason::Write | Reason::Blocking | Reason::Sleep | Reason::Yielded
         ) || !task.started
     };
-    if living.iter().any(open) {
+    if living.iter().any(open) || driver::anyone_waits() {
         return;
     }
     let known =

@@ -51,6 +51,10 @@ impl Epoll {
         };
     }
 
+    pub(super) fn raw(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
     /// Waits for `timeout_ns` at most and gives each event to `receive`; says whether there
     /// may be more right now.
     #[inline]

@@ -14,7 +14,7 @@
 //! The list is under a lock; the worker copies what is armed out of it, notes in the list
 //! that it is in the kernel (`call`), gives up the lock, and makes its call on the copy.
 //!
-//! - `add` is the worker's own, between two calls.
+//! - `add` may come from any thread: no call needs to hear of what isn't armed.
 //! - `arm` may come from any thread, as coroutines of other workers wait here too. If the
 //!   worker is blocked in a call, the copy lacks the direction: the caller must wake the
 //!   worker through its signal, whose descriptor is the first of every copy. The flag and the

@@ -37,6 +37,8 @@
 //! Reading and writing what is no socket (`stream.rs`) is a call that doesn't wait, after
 //! readiness, in both.
 //!
+//! Futures wait for descriptors by readiness with both: `poller.rs`.
+//!
 //! `Accept` is a direct `accept4` after readiness in both. A multishot accept would save
 //! no call per connection under load (the direct loop accepts until `EAGAIN`), and would
 //! leave accepted connections inside a ring when a listener closes.
@@ -44,6 +46,7 @@
 mod epoll;
 mod level;
 mod message;
+mod poller;
 mod readiness;
 mod select;
 mod selector;
@@ -53,7 +56,8 @@ mod uring;
 
 use message::recv_message_now;
 pub use message::{Address, Received};
-pub(crate) use readiness::Registration;
+pub(crate) use poller::{Futures, anyone_waits};
+pub(crate) use readiness::{Home, Registration};
 pub use source::{Interest, Source};
 
 use std::cell::Cell;
@@ -243,6 +247,22 @@ impl Driver {
         }
     }
 
+    /// The selector it stands on, if it stands on one.
+    pub(crate) fn home(&self) -> Option<Arc<Home>> {
+        match self {
+            Driver::Uring(_) => None,
+            Driver::Readiness(readiness) => Some(Arc::clone(readiness.home())),
+        }
+    }
+
+    /// Looks after `home` too, a selector for futures.
+    pub(crate) fn watch(&self, worker: &Worker, home: Arc<Home>) {
+        match self {
+            Driver::Uring(uring) => uring.watch(worker, home),
+            Driver::Readiness(_) => unreachable!("futures use the driver's own selector"),
+        }
+    }
+
     /// Ends the driver: nothing waits in it.
     pub(crate) fn close(&self) {
         if let Driver::Readiness(readiness) = self {
@@ -310,6 +330,8 @@ pub(crate) enum Letter {
     Probe(Addressed, u64, Arc<Probe>),
     /// The worker is to say what is parked on it.
     Inquire(Box<Inquiry>),
+    /// A selector for futures is to be looked after.
+    Watch(Arc<Home>),
     /// A future's timer is to be set.
     Arm(Arc<Entry>),
     /// A future's timer is not needed any more.

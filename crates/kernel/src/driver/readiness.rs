@@ -30,7 +30,9 @@ use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
 
+use super::poller::{self, Wakers};
 use super::selector::{Events, Readied, SIGNAL, Selector};
 use super::{DriverKind, Interest, Letter, On, Signal, Source, timed_out};
 use crate::cancel::Cancelled;
@@ -45,7 +47,7 @@ const WRITE_CLOSED: u64 = 8;
 const EDGE: u64 = 16;
 
 /// A selector and whether its worker is still there.
-struct Home {
+pub(crate) struct Home {
     selector: Selector,
     closed: AtomicBool,
     /// How many descriptors are registered.
@@ -68,10 +70,93 @@ pub(crate) struct Registration {
     state: AtomicU64,
     read: WaitQueue,
     write: WaitQueue,
+    /// Futures that wait; see `poller.rs`.
+    wakers: Wakers,
+}
+
+impl Home {
+    fn of(selector: Selector) -> Arc<Home> {
+        Arc::new(Home {
+            selector,
+            closed: AtomicBool::new(false),
+            registered: AtomicU64::new(0),
+            known: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// One for futures alone, beside a ring.
+    pub(super) fn beside() -> io::Result<Arc<Home>> {
+        Selector::beside().map(Home::of)
+    }
+
+    /// Ends it: all who wait here go on, and register elsewhere.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let known = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut wakers = Vec::new();
+        for registration in known.iter().filter_map(Weak::upgrade) {
+            registration.read.wake_all_later();
+            registration.write.wake_all_later();
+            registration.wakers.take(true, true, &mut wakers);
+        }
+        poller::wake_all(wakers);
+    }
+
+    /// Registers a source one of whose directions was found not ready, at the worker `index` of
+    /// `shared`; from any thread.
+    pub(super) fn register(
+        self: &Arc<Home>,
+        shared: &Arc<Shared>,
+        index: usize,
+        source: &Source,
+        blocked: Interest,
+    ) -> io::Result<Arc<Registration>> {
+        let state = match blocked {
+            _ if !self.selector.reports_who_waits() => 0,
+            Interest::Read => WRITABLE,
+            Interest::Write => READABLE,
+        };
+        let registration = Arc::new(Registration {
+            home: Arc::clone(self),
+            runtime: Arc::clone(shared),
+            worker: index,
+            state: AtomicU64::new(state),
+            read: WaitQueue::new(),
+            write: WaitQueue::new(),
+            wakers: Wakers::default(),
+        });
+        self.selector
+            .add(source.raw(), Arc::as_ptr(&registration) as u64)?;
+        let registered = self.registered.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() as u64 > 2 * registered + 64 {
+            known.retain(|other| other.strong_count() > 0);
+        }
+        known.push(Arc::downgrade(&registration));
+        drop(known);
+        Ok(registration)
+    }
+
+    /// What is readable when there are events, of one beside a ring.
+    pub(super) fn raw(&self) -> i32 {
+        self.selector.raw()
+    }
 }
 
 impl Registration {
-    fn mask(interest: Interest) -> u64 {
+    pub(super) fn seen(&self) -> u64 {
+        self.state.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.home.closed.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn wakers(&self) -> &Wakers {
+        &self.wakers
+    }
+
+    pub(super) fn mask(interest: Interest) -> u64 {
         match interest {
             Interest::Read => READABLE | READ_CLOSED,
             Interest::Write => WRITABLE | WRITE_CLOSED,
@@ -87,7 +172,7 @@ impl Registration {
 
     /// Asks for the next edge of a direction.
     #[inline]
-    fn arm(&self, fd: i32, interest: Interest) {
+    pub(super) fn arm(&self, fd: i32, interest: Interest) {
         if self.home.selector.arm(fd, interest) {
             self.wake_home();
         }
@@ -99,13 +184,14 @@ impl Registration {
     }
 
     /// Clears `bits`, unless there was an edge since `seen`.
-    fn clear(&self, bits: u64, seen: u64) {
+    pub(super) fn clear(&self, bits: u64, seen: u64) {
         let _ =
             self.state
                 .compare_exchange(seen, seen & !bits, Ordering::SeqCst, Ordering::Relaxed);
     }
 
-    fn notice(&self, ready: Readied) {
+    /// Notes an event; the wakers of futures are to be woken after the batch.
+    fn notice(&self, ready: Readied, wakers: &mut Vec<Waker>) {
         let mut bits = 0;
         for (set, bit) in [
             (ready.readable, READABLE),
@@ -132,6 +218,9 @@ impl Registration {
         if bits & Self::mask(Interest::Write) != 0 {
             self.write.wake_all_later();
         }
+        let for_whom = |interest| bits & Self::mask(interest) != 0;
+        self.wakers
+            .take(for_whom(Interest::Read), for_whom(Interest::Write), wakers);
     }
 
     /// Ends a registration whose source goes.
@@ -160,70 +249,28 @@ impl Registration {
 impl Readiness {
     pub(super) fn new(kind: DriverKind, signal: &Signal) -> io::Result<Readiness> {
         let (selector, events) = Selector::new(kind, signal)?;
-        let home = Arc::new(Home {
-            selector,
-            closed: AtomicBool::new(false),
-            registered: AtomicU64::new(0),
-            known: Mutex::new(Vec::new()),
-        });
-        Ok(Readiness {
+        Ok(Readiness::of(Home::of(selector), events))
+    }
+
+    /// Goes through the events of `home`, which has none but futures' descriptors.
+    pub(super) fn beside(home: Arc<Home>) -> Readiness {
+        Readiness::of(home, Events::beside())
+    }
+
+    fn of(home: Arc<Home>, events: Events) -> Readiness {
+        Readiness {
             home,
             events,
             complained: AtomicBool::new(false),
-        })
+        }
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     pub(super) fn close(&self) {
-        self.home.closed.store(true, Ordering::SeqCst);
-        // Coroutines of other runtimes that wait here go on, and register at home.
-        let known = std::mem::take(
-            &mut *self
-                .home
-                .known
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        for registration in known.iter().filter_map(Weak::upgrade) {
-            registration.read.wake_all_later();
-            registration.write.wake_all_later();
-        }
-    }
-
-    /// Registers a source one of whose directions was found not ready.
-    fn register(
-        &self,
-        worker: &Worker,
-        source: &Source,
-        blocked: Interest,
-    ) -> io::Result<Arc<Registration>> {
-        let state = match blocked {
-            _ if !self.home.selector.reports_who_waits() => 0,
-            Interest::Read => WRITABLE,
-            Interest::Write => READABLE,
-        };
-        let registration = Arc::new(Registration {
-            home: Arc::clone(&self.home),
-            runtime: Arc::clone(&worker.shared),
-            worker: worker.index,
-            state: AtomicU64::new(state),
-            read: WaitQueue::new(),
-            write: WaitQueue::new(),
-        });
-        self.home
-            .selector
-            .add(source.raw(), Arc::as_ptr(&registration) as u64)?;
-        let registered = self.home.registered.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut known = self
-            .home
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if known.len() as u64 > 2 * registered + 64 {
-            known.retain(|other| other.strong_count() > 0);
-        }
-        known.push(Arc::downgrade(&registration));
-        drop(known);
-        Ok(registration)
+        self.home.close();
     }
 
     pub(super) fn ready_op<R>(
@@ -256,7 +303,10 @@ impl Readiness {
             check_may_wait();
             let known = on.source.registration_or(
                 |old| old.home.closed.load(Ordering::Acquire),
-                || self.register(on.worker, on.source, on.interest),
+                || {
+                    let (shared, index) = (&on.worker.shared, on.worker.index);
+                    self.home.register(shared, index, on.source, on.interest)
+                },
             )?;
             let guard = known.queue(on.interest).lock();
             if known.state.load(Ordering::SeqCst) & mask != 0
@@ -280,6 +330,7 @@ impl Readiness {
             return 0;
         }
         let mut timeout_ns = timeout_ns;
+        let mut wakers = Vec::new();
         loop {
             let more = self
                 .home
@@ -289,9 +340,12 @@ impl Readiness {
                     if key != SIGNAL {
                         // SAFETY: a registration in the selector, or removed from it since the
                         // last poll: alive either way, see the head of this file.
-                        unsafe { &*(key as *const Registration) }.notice(ready);
+                        unsafe { &*(key as *const Registration) }.notice(ready, &mut wakers);
                     }
                 });
+            if !wakers.is_empty() {
+                poller::wake_all(std::mem::take(&mut wakers));
+            }
             match more {
                 Ok(true) => timeout_ns = Some(0),
                 Ok(false) => return count,

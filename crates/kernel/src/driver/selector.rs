@@ -36,6 +36,16 @@ pub(super) struct Events {
     level: RefCell<Scratch>,
 }
 
+impl Events {
+    /// Room for the events of a selector from [`Selector::beside`].
+    pub(super) fn beside() -> Events {
+        Events {
+            epoll: RefCell::new(Epoll::room()),
+            level: RefCell::default(),
+        }
+    }
+}
+
 impl Selector {
     /// A selector that `signal` wakes, and room for its events.
     pub(super) fn new(kind: DriverKind, signal: &Signal) -> io::Result<(Selector, Events)> {
@@ -55,6 +65,19 @@ impl Selector {
             }
         };
         Ok((selector, events))
+    }
+
+    /// One that nothing wakes, and that is itself waited for: readable when it has events.
+    pub(super) fn beside() -> io::Result<Selector> {
+        Epoll::new().map(Selector::Epoll)
+    }
+
+    /// The descriptor of one from [`beside`](Self::beside).
+    pub(super) fn raw(&self) -> i32 {
+        match self {
+            Selector::Epoll(epoll) => epoll.raw(),
+            Selector::Level(_) => unreachable!("none of these lies beside a ring"),
+        }
     }
 
     /// Takes `fd` in under `key`.

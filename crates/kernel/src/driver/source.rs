@@ -270,12 +270,16 @@ impl Source {
     /// The call's; `TimedOut` once the deadline has passed, with nothing sent.
     #[inline]
     pub fn send(&self, buf: &[u8], flags: i32, deadline: Option<u64>) -> io::Result<usize> {
-        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         self.op(Interest::Write, deadline, || {
-            // SAFETY: the buffer is ours for the call.
-            let sent = unsafe { (sys::table().send)(self.raw(), buf.as_ptr(), buf.len(), flags) }?;
-            Ok((sent, false))
+            Ok((self.send_now(buf, flags)?, false))
         })
+    }
+
+    #[inline]
+    pub(super) fn send_now(&self, buf: &[u8], flags: i32) -> io::Result<usize> {
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the buffer is ours for the call.
+        unsafe { (sys::table().send)(self.raw(), buf.as_ptr(), buf.len(), flags) }
     }
 
     /// Receives into several buffers, in order: `recvmsg(2)`.
@@ -292,18 +296,20 @@ impl Source {
         let taken = bufs.len().min(libc::UIO_MAXIOV as usize);
         let room: usize = bufs[..taken].iter().map(|buf| buf.len()).sum();
         self.op(Interest::Read, deadline, || {
-            // SAFETY: all zeroes is an empty header.
-            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-            // IoSliceMut is guaranteed to have the layout of an iovec.
-            message.msg_iov = bufs.as_mut_ptr().cast();
-            message.msg_iovlen = bufs.len().min(libc::UIO_MAXIOV as usize) as _;
-            // SAFETY: the buffers are ours for the call.
-            let received = unsafe {
-                (sys::table().recvmsg)(self.raw(), &raw mut message, libc::MSG_DONTWAIT)
-            }?;
+            let received = self.recv_vectored_now(bufs)?;
             let drained = received != 0 && received < room && self.stream;
             Ok((received, drained))
         })
+    }
+
+    pub(super) fn recv_vectored_now(&self, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
+        // SAFETY: all zeroes is an empty header.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        // IoSliceMut is guaranteed to have the layout of an iovec.
+        message.msg_iov = bufs.as_mut_ptr().cast();
+        message.msg_iovlen = bufs.len().min(libc::UIO_MAXIOV as usize) as _;
+        // SAFETY: the buffers are ours for the call.
+        unsafe { (sys::table().recvmsg)(self.raw(), &raw mut message, libc::MSG_DONTWAIT) }
     }
 
     /// Sends several buffers, in order: `sendmsg(2)`.
@@ -317,16 +323,19 @@ impl Source {
         deadline: Option<u64>,
     ) -> io::Result<usize> {
         self.op(Interest::Write, deadline, || {
-            // SAFETY: all zeroes is an empty header.
-            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-            // IoSlice is guaranteed to have the layout of an iovec; sending writes to none.
-            message.msg_iov = bufs.as_ptr().cast_mut().cast();
-            message.msg_iovlen = bufs.len().min(libc::UIO_MAXIOV as usize) as _;
-            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            // SAFETY: the buffers are ours for the call.
-            let sent = unsafe { (sys::table().sendmsg)(self.raw(), &raw const message, flags) }?;
-            Ok((sent, false))
+            Ok((self.send_vectored_now(bufs)?, false))
         })
+    }
+
+    pub(super) fn send_vectored_now(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        // SAFETY: all zeroes is an empty header.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        // IoSlice is guaranteed to have the layout of an iovec; sending writes to none.
+        message.msg_iov = bufs.as_ptr().cast_mut().cast();
+        message.msg_iovlen = bufs.len().min(libc::UIO_MAXIOV as usize) as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the buffers are ours for the call.
+        unsafe { (sys::table().sendmsg)(self.raw(), &raw const message, flags) }
     }
 }
 

@@ -13,11 +13,13 @@
 //! short: then there is most likely nothing there yet, and the entry asks the kernel to
 //! poll first (POLL_FIRST).
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::io;
+use std::sync::Arc;
 
 use io_uring::{IoUring, opcode, squeue, types};
 
+use super::readiness::{Home, Readiness};
 use super::{Interest, IoWait, On, Signal, clear_signal, recv_message_now, recv_now};
 use crate::cancel::Cancelled;
 use crate::record::Named;
@@ -31,6 +33,8 @@ const COMPLETIONS: u32 = 4096;
 /// User data of entries nobody waits for, and of the signal's poll.
 const IGNORED: u64 = 0;
 const SIGNAL: u64 = 1;
+/// User data of the poll of the selector beside the ring.
+const BESIDE: u64 = 2;
 
 /// `IORING_RECVSEND_POLL_FIRST` of linux/io_uring.h.
 const POLL_FIRST: u16 = 1;
@@ -40,6 +44,10 @@ pub(crate) struct Uring {
     /// A signal's descriptor, owned by what others see of the worker.
     signal: i32,
     signal_armed: Cell<bool>,
+    /// The selector for futures, once there is one; see `poller.rs`.
+    beside: OnceCell<Readiness>,
+    /// Whether the selector has something.
+    beside_ready: Cell<bool>,
     /// Whether a failure of io_uring_enter has been told.
     complained: Cell<bool>,
 }
@@ -55,6 +63,8 @@ impl Uring {
             ring: UnsafeCell::new(build(ENTRIES, COMPLETIONS)?),
             signal: signal.raw(),
             signal_armed: Cell::new(false),
+            beside: OnceCell::new(),
+            beside_ready: Cell::new(false),
             complained: Cell::new(false),
         };
         Ok(uring)
@@ -121,6 +131,35 @@ impl Uring {
         unsafe { self.push(worker, &entry) };
     }
 
+    /// Looks after `home` from now on.
+    pub(super) fn watch(&self, worker: &Worker, home: Arc<Home>) {
+        let first = self.beside.set(Readiness::beside(home)).is_ok();
+        debug_assert!(first, "a worker has one selector for futures");
+        self.arm_beside(worker);
+    }
+
+    fn arm_beside(&self, worker: &Worker) {
+        let Some(beside) = self.beside.get() else {
+            return;
+        };
+        let fd = types::Fd(beside.home().raw());
+        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32)
+            .build()
+            .user_data(BESIDE);
+        // SAFETY: a poll points at nothing.
+        unsafe { self.push(worker, &entry) };
+    }
+
+    /// Wakes the futures that the selector has news for.
+    fn poll_beside(&self, worker: &Worker) {
+        if self.beside_ready.replace(false)
+            && let Some(beside) = self.beside.get()
+        {
+            beside.poll(Some(0));
+            self.arm_beside(worker);
+        }
+    }
+
     /// Says how many completions there were.
     pub(super) fn poll(&self, worker: &Worker, timeout_ns: Option<u64>) -> u64 {
         if timeout_ns == Some(0) {
@@ -133,7 +172,7 @@ impl Uring {
             let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
             let nothing = completion.is_empty();
             drop((submission, completion));
-            if idle && nothing {
+            if idle && nothing && !self.beside_ready.get() {
                 return 0;
             }
             if !idle {
@@ -141,10 +180,12 @@ impl Uring {
             }
         } else {
             self.arm_signal(worker);
-            let ready = !self.ring().completion().is_empty();
+            let ready = self.beside_ready.get() || !self.ring().completion().is_empty();
             self.enter(usize::from(!ready), timeout_ns);
         }
-        self.reap(worker)
+        let count = self.reap(worker);
+        self.poll_beside(worker);
+        count
     }
 
     fn reap(&self, worker: &Worker) -> u64 {
@@ -160,6 +201,7 @@ impl Uring {
                         clear_signal(self.signal);
                     }
                 }
+                BESIDE => self.beside_ready.set(true),
                 address => {
                     // SAFETY: the entry's `IoWait` lives until this completion is noted.
                     let wait = unsafe { &*(address as *const IoWait) };

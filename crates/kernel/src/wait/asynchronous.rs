@@ -196,6 +196,12 @@ fn drive<F: Future>(future: F, limit: Limit) -> Result<F::Output, Cancelled> {
                 return Err(Cancelled::current());
             }
             signal.notified.swap(false, Ordering::SeqCst);
+            continue;
+        }
+        drop(guard);
+        // Woken while it was polled, perhaps by itself: others have their turn between.
+        if super::in_coroutine() && super::may_wait() {
+            super::yield_now();
         }
     }
 }

@@ -88,6 +88,8 @@ pub(crate) struct WorkerShared {
     pub(crate) stealer: Stealer<Fresh>,
     pub(crate) asleep: AtomicBool,
     pub(crate) signal: crate::driver::Signal,
+    /// Where futures that wait for descriptors register.
+    pub(crate) futures: crate::driver::Futures,
     /// Letters for the driver: what must be done on this worker's thread. `None` once the
     /// worker reads no more.
     pub(crate) letters: Mutex<Option<Vec<Letter>>>,
@@ -644,6 +646,7 @@ impl Worker {
                     self.me().post(Letter::Inquire(rest));
                 }
             }
+            Letter::Watch(home) => self.driver.watch(self, home),
             Letter::Arm(entry) => entry.arm(self),
             Letter::Disarm(entry) => entry.disarm(self),
         }
@@ -824,6 +827,14 @@ impl Worker {
         } else {
             self.budget.set(BUDGET);
         }
+    }
+
+    /// As [`spend`](Self::spend), for a poll: says whether it must give way by itself.
+    #[inline]
+    pub(crate) fn spent(&self) -> bool {
+        let left = self.budget.get() - 1;
+        self.budget.set(if left == 0 { BUDGET } else { left });
+        left == 0
     }
 
     /// Sets an alarm.

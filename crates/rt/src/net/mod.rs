@@ -6,6 +6,7 @@
 mod acceptor;
 mod addr;
 mod endpoint;
+mod futures;
 mod listener;
 pub mod server;
 mod stream;

@@ -16,6 +16,18 @@ pub(crate) fn pair() -> (TcpStream, TcpStream) {
     (near, listener.accept().unwrap().0)
 }
 
+/// Writes all of `bytes`.
+pub(crate) fn put(mut stream: &TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+}
+
+/// Reads `len` bytes, or up to the end.
+pub(crate) fn take(stream: &TcpStream, len: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.take(len).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n * 31 % 251) as u8).collect()
 }

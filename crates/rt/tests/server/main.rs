@@ -2,6 +2,7 @@
 
 mod copying;
 mod framing;
+mod futures_io;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]
 mod stage;
