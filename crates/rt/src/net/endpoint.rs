@@ -23,6 +23,15 @@ pub(super) fn open(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io
     Ok(Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
+/// Binds a socket to an address of any family.
+pub(super) fn bind(socket: &Socket, addr: &Address) -> io::Result<()> {
+    // SAFETY: a valid address of that length.
+    match unsafe { libc::bind(socket.as_raw_fd(), addr.as_ptr(), addr.len()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// A socket and its time-outs.
 pub(super) struct Endpoint {
     pub(super) source: Source,

@@ -1,4 +1,5 @@
-//! TCP and UDP, shaped like `std::net`: only the caller waits, be it a coroutine or a thread.
+//! TCP, UDP and Unix sockets, shaped like std's: only the caller waits, be it a coroutine
+//! or a thread.
 //!
 //! Time-outs give [`TimedOut`](std::io::ErrorKind::TimedOut), where std's give
 //! `WouldBlock`. There is no `set_nonblocking`: spawn a coroutine instead.
@@ -12,6 +13,7 @@ pub mod server;
 mod stream;
 mod traits;
 mod udp;
+pub mod unix;
 
 pub use addr::{ToSocketAddrs, lookup_host};
 pub use listener::{Incoming, TcpListener};

@@ -8,3 +8,4 @@
 #[path = "../it/stage.rs"]
 mod stage;
 mod udp;
+mod unix;
