@@ -21,6 +21,8 @@ use crate::switch::{Switch, Yielder, suspend};
 use crate::task::complete;
 use crate::worker::{Worker, WorkerShared};
 
+/// What each switch touches comes first: it lies in one cache line.
+#[repr(C)]
 pub(crate) struct Host {
     switch: UnsafeCell<MaybeUninit<Switch>>,
     yielder: Cell<*const Yielder>,

@@ -90,7 +90,7 @@ impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "id {}", self.id)?;
         if let Some(name) = &self.name {
-            write!(f, " '{}'", name.escape_debug())?;
+            write!(f, " {name:?}")?;
         }
         match self.site {
             Some(site) => write!(f, ", spawned at {}:{}", site.file(), site.line())?,
