@@ -18,6 +18,7 @@ mod join;
 pub mod local;
 pub mod net;
 mod private;
+pub mod process;
 pub mod promise;
 pub mod queue;
 pub mod results;

@@ -3,6 +3,7 @@
 #[path = "../it/process.rs"]
 #[allow(dead_code)]
 mod alone;
+mod children;
 mod pipes;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]
