@@ -6,4 +6,5 @@ mod interrupt;
 mod process;
 mod serve;
 mod site;
+mod top;
 mod usage;

@@ -8,6 +8,7 @@ fn help_and_version() {
         &["--help"][..],
         &["fetch", "--help"],
         &["serve", "--help"],
+        &["top", "--help"],
         &["help", "fetch"],
     ] {
         let finished = run(args);
