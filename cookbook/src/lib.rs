@@ -30,6 +30,7 @@
 //! | C7 | `async def`, `async with`, `async for`, tasks, `gather`, `wait`, `iscoroutine` | `c7_async` |
 //! | C8 | asyncio's event loop: `run_until_complete`, `run_forever`, `stop`, `call_soon`, `call_later`, `call_at`, `close` | `c8_event_loop` |
 //! | C9 | `run_in_executor`, `asyncio.to_thread` | `c9_executor` |
+//! | C10 | libev: the back end (select, poll, epoll) chosen by environment | `c10_back_ends` |
 //! | C12 | a million tasks | `c12_million` |
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
 //! | E2 | `future.add_done_callback` | `e2_callbacks` |

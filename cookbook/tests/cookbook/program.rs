@@ -1,5 +1,7 @@
 //! The programs as modules.
 
+#[path = "../../examples/c10_back_ends.rs"]
+pub mod c10_back_ends;
 #[path = "../../examples/c12_million.rs"]
 pub mod c12_million;
 #[path = "../../examples/c14_implicit.rs"]

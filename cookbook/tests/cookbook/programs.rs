@@ -28,6 +28,11 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "c10_back_ends",
+        arguments: &[],
+        lines: &["doubles: [0, 2, 4, 6, 8, 10, 12, 14]"],
+    },
+    Run {
         program: "c12_million",
         arguments: &["50000"],
         lines: &["50000 woken and joined"],
@@ -451,6 +456,45 @@ fn every_program_ends_well_with_either_driver() {
                 );
             }
         }
+    }
+}
+
+/// C10: the environment chooses the back end and the number of workers; what is no back end, or
+/// doesn't work, is refused by name.
+#[test]
+fn the_environment_chooses_the_back_end() {
+    let with = |driver: &str| {
+        let output = Command::new(path_of("c10_back_ends"))
+            .env("ROPEWALK_DRIVER", driver)
+            .env("ROPEWALK_WORKERS", "3")
+            .output()
+            .expect("the program starts");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    for driver in DriverKind::ALL {
+        let name = driver.as_str();
+        let (well, printed, error) = with(name);
+        match driver.check() {
+            Ok(()) => {
+                assert!(well, "{error}");
+                assert!(printed.contains(&format!("runs on {name}\nworkers: 3\n")));
+                assert!(printed.contains("doubles: [0, 2, 4, 6, 8, 10, 12, 14]\n"));
+            }
+            Err(_) => assert!(!well && error.contains(name), "{error}"),
+        }
+    }
+    let (well, _, error) = with("kqueue");
+    assert!(
+        !well && error.contains("ROPEWALK_DRIVER=kqueue is not a driver"),
+        "{error}"
+    );
+    for driver in DriverKind::ALL {
+        assert!(error.contains(driver.as_str()), "{error}");
     }
 }
 

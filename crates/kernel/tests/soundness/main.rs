@@ -39,8 +39,8 @@ fn text(output: &Output) -> String {
 
 /// The drivers that work here.
 fn drivers() -> Vec<DriverKind> {
-    let both = [DriverKind::IoUring, DriverKind::Epoll];
-    both.into_iter()
+    DriverKind::ALL
+        .into_iter()
         .filter(|driver| driver.check().is_ok())
         .collect()
 }

@@ -48,8 +48,7 @@ fn select_refuses_high_descriptors() {
         .driver(DriverKind::Select)
         .workers(1)
         .build()
-        .err()
-        .expect("its signal is too high");
+        .expect_err("its signal is too high");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     drop(files);
     runtime.run(|| {
