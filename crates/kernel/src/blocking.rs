@@ -30,10 +30,14 @@ struct Pool {
     submitted: u64,
 }
 
-/// A job on the frame of a coroutine that waits for it.
-struct Job(*mut (dyn FnMut() + Send));
+enum Job {
+    /// On the frame of a coroutine that waits for it.
+    Awaited(*mut (dyn FnMut() + Send)),
+    /// Its own master.
+    Detached(Box<dyn FnOnce() + Send>),
+}
 
-// SAFETY: the closure is `Send`, and its owner waits until it has run.
+// SAFETY: the closures are `Send`, and an awaited one's owner waits until it has run.
 unsafe impl Send for Job {}
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
@@ -85,7 +89,7 @@ where
         let job: *mut (dyn FnMut() + Send + '_) = &raw mut job;
         // SAFETY: only the lifetime changes; the frame is not left before the job is done.
         let job: *mut (dyn FnMut() + Send + 'static) = unsafe { std::mem::transmute(job) };
-        submit(Job(job));
+        submit(Job::Awaited(job));
         let queue = done.lock();
         if !finished.load(Ordering::SeqCst) {
             queue.wait(0, Reason::Blocking, 0, Limit::NONE);
@@ -98,6 +102,15 @@ where
         Ok(value) => value,
         Err(payload) => resume_unwind(payload),
     }
+}
+
+/// Has a thread of the pool run `f`, and doesn't wait: for what must go on although nobody
+/// may be waiting for it any more. A panic ends with it; the panic hook has told of it.
+pub fn detach<F>(f: F)
+where
+    F: FnOnce() + Send + 'static,
+{
+    submit(Job::Detached(Box::new(f)));
 }
 
 fn submit(job: Job) {
@@ -149,9 +162,12 @@ fn serve() {
     }
 }
 
-fn run(Job(job): Job) {
-    // SAFETY: its owner waits until it has run, and it is run once. It doesn't unwind.
-    unsafe { (*job)() };
+fn run(job: Job) {
+    match job {
+        // SAFETY: its owner waits until it has run, and it is run once. It doesn't unwind.
+        Job::Awaited(job) => unsafe { (*job)() },
+        Job::Detached(job) => drop(catch_unwind(AssertUnwindSafe(job))),
+    }
 }
 
 /// How many threads the pool has that have nothing to do at this moment.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::TcpStream;
+use super::unix::UnixStream;
 
 /// The traits for a stream with a field `inner: Endpoint`, and for references to it.
 macro_rules! futures_traits {
@@ -68,4 +69,4 @@ macro_rules! futures_traits {
     )+};
 }
 
-futures_traits!(TcpStream, &TcpStream);
+futures_traits!(TcpStream, &TcpStream, UnixStream, &UnixStream);

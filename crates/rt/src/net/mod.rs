@@ -8,15 +8,19 @@ mod acceptor;
 mod addr;
 mod endpoint;
 mod futures;
+mod halves;
 mod listener;
 pub mod server;
+mod socket;
 mod stream;
 mod traits;
 mod udp;
 pub mod unix;
 
 pub use addr::{ToSocketAddrs, lookup_host};
+pub use halves::{ReadHalf, ReuniteError, SplitStream, WriteHalf};
 pub use listener::{Incoming, TcpListener};
+pub use socket::TcpSocket;
 pub use stream::TcpStream;
 pub use udp::{Datagram, UdpSocket};
 

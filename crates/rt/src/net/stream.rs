@@ -11,6 +11,7 @@ use ropewalk_kernel::driver::Address;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::endpoint::{Endpoint, ip, open, zero_timeout};
+use super::halves::{ReadHalf, WriteHalf, split_methods};
 use super::traits::{endpoint_traits, stream_traits};
 use super::{ToSocketAddrs, each_addr};
 
@@ -180,6 +181,7 @@ pub(super) fn check_linger(linger: Option<Duration>) -> io::Result<()> {
 }
 
 stream_traits!(TcpStream);
+split_methods!(TcpStream);
 endpoint_traits!(TcpStream, std::net::TcpStream);
 
 impl fmt::Debug for TcpStream {

@@ -3,7 +3,12 @@
 //! Each test runs on a plain thread and on runtimes of its own, under each driver and with one
 //! and two workers: see `stage`. `ROPEWALK_DRIVER` and `ROPEWALK_WORKERS` narrow the choice.
 
-// Each test binary uses its own part of it.
+mod lookups;
+// Each test binary uses its own part of these.
+#[allow(dead_code)]
+#[path = "../it/process.rs"]
+mod process;
+mod socket;
 #[allow(dead_code)]
 #[path = "../it/stage.rs"]
 mod stage;

@@ -17,6 +17,7 @@ use socket2::{Domain, Socket, Type};
 use super::fds::fds_methods;
 use super::{SocketAddr, of_socket, to_system};
 use crate::net::endpoint::{Endpoint, open};
+use crate::net::halves::{ReadHalf, WriteHalf, split_methods};
 use crate::net::traits::{endpoint_traits, stream_traits};
 
 /// The first and the longest pause before a listener with a full backlog is tried again.
@@ -43,7 +44,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UnixStream {
-    inner: Endpoint,
+    pub(in crate::net) inner: Endpoint,
 }
 
 /// Who made a connection; from [`UnixStream::peer_cred`].
@@ -181,6 +182,7 @@ fn connect_patiently(inner: &Endpoint, addr: &Address) -> io::Result<()> {
 }
 
 stream_traits!(UnixStream);
+split_methods!(UnixStream);
 endpoint_traits!(UnixStream, std::os::unix::net::UnixStream);
 fds_methods!(UnixStream);
 
