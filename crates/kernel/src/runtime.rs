@@ -557,8 +557,18 @@ impl Runtime {
     pub fn new(config: Config) -> io::Result<Runtime> {
         fork::check()?;
         fork::notice();
-        let workers = workers_of(&config)?;
-        let driver = driver_of(&config)?;
+        let (driver, asked) = driver_of(&config)?;
+        match Runtime::with_driver(&config, driver) {
+            // A ring for each worker takes locked memory (before Linux 5.12) and descriptors.
+            Err(_) if driver == DriverKind::IoUring && !asked => {
+                Runtime::with_driver(&config, DriverKind::Epoll)
+            }
+            result => result,
+        }
+    }
+
+    fn with_driver(config: &Config, driver: DriverKind) -> io::Result<Runtime> {
+        let workers = workers_of(config)?;
         let patience_ns = watcher::patience_of(config.watch)?;
         let stack_bytes = match config.stack_bytes {
             0 => stack::DEFAULT_BYTES,
@@ -571,7 +581,7 @@ impl Runtime {
         install_panic_hook();
         let mut deques = Vec::with_capacity(workers);
         let mut shared = Vec::with_capacity(workers);
-        for _ in 0..workers {
+        for index in 0..workers {
             let deque = crossbeam_deque::Worker::new_fifo();
             shared.push(WorkerShared {
                 inbox: Inbox::new(),
@@ -579,8 +589,9 @@ impl Runtime {
                 pinned: Injector::new(),
                 stealer: deque.stealer(),
                 asleep: AtomicBool::new(false),
-                signal: Signal::new()?,
                 futures: Futures::new(),
+                signal: Signal::new()
+                    .map_err(|error| not_started(index, workers, "its eventfd", &error))?,
                 letters: Mutex::new(Some(Vec::new())),
                 has_letters: AtomicBool::new(false),
                 sleeps_for_ever: AtomicBool::new(false),
@@ -620,7 +631,7 @@ impl Runtime {
             shared,
             threads: Mutex::new(Vec::new()),
         };
-        runtime.start_threads(deques, &config)?;
+        runtime.start_threads(deques, config)?;
         if let Some(patience_ns) = patience_ns {
             watcher::watch(&runtime.shared, patience_ns);
         }
@@ -658,7 +669,8 @@ impl Runtime {
                     started += 1;
                 }
                 Err(error) => {
-                    result = Err(error);
+                    let workers = self.shared.workers.len();
+                    result = Err(not_started(index, workers, "its thread", &error));
                     break;
                 }
             }
@@ -954,15 +966,31 @@ fn workers_of(config: &Config) -> io::Result<usize> {
     Ok(workers)
 }
 
-fn driver_of(config: &Config) -> io::Result<DriverKind> {
+/// The driver, and whether it was asked for by name.
+fn driver_of(config: &Config) -> io::Result<(DriverKind, bool)> {
     let asked = match config.driver {
         Some(driver) => Some(driver),
         None => DriverKind::from_env()?,
     };
     match asked {
-        Some(driver) => driver.check().map(|()| driver),
-        None => Ok(DriverKind::probe()),
+        Some(driver) => driver.check().map(|()| (driver, true)),
+        None => Ok((DriverKind::probe(), false)),
     }
+}
+
+/// Why a runtime could not start.
+fn not_started(index: usize, workers: usize, what: &str, error: &io::Error) -> io::Error {
+    let hint = match error.raw_os_error() {
+        Some(libc::EMFILE) => "; see ulimit -n",
+        Some(libc::ENFILE) => "; see fs.file-max",
+        Some(libc::EAGAIN) => "; see ulimit -u, and the limits of the cgroup",
+        Some(libc::ENOMEM) => "; see ulimit -v and ulimit -l, and the limits of the cgroup",
+        _ => "",
+    };
+    io::Error::new(
+        error.kind(),
+        format!("worker {index} of {workers} can't have {what}: {error}{hint}"),
+    )
 }
 
 fn worker_thread(
@@ -974,7 +1002,9 @@ fn worker_thread(
     let driver = match Driver::new(shared.driver, &shared.workers[index].signal) {
         Ok(driver) => driver,
         Err(error) => {
-            let _ = report.send(Err(error));
+            let what = format!("its {} driver", shared.driver.as_str());
+            let workers = shared.workers.len();
+            let _ = report.send(Err(not_started(index, workers, &what, &error)));
             shared.note_stopped();
             return;
         }

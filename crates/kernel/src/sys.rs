@@ -57,6 +57,8 @@ pub struct SysTable {
     pub epoll_wait: fn(c_int, &mut [libc::epoll_event], Option<u64>) -> io::Result<usize>,
     /// `eventfd(2)` with `EFD_CLOEXEC | EFD_NONBLOCK`.
     pub eventfd: fn() -> io::Result<c_int>,
+    /// `io_uring_setup(2)` with as many entries, and the mappings that go with it.
+    pub io_uring_setup: fn(&io_uring::Builder, u32) -> io::Result<io_uring::IoUring>,
     /// `io_uring_enter(2)`: submits what is queued and waits for `want` completions, for
     /// no longer than the arguments say.
     pub io_uring_enter: fn(
@@ -92,6 +94,7 @@ static REAL: SysTable = SysTable {
     epoll_ctl: real::epoll_ctl,
     epoll_wait: real::epoll_wait,
     eventfd: real::eventfd,
+    io_uring_setup: real::io_uring_setup,
     io_uring_enter: real::io_uring_enter,
     mmap: real::mmap,
     madvise: real::madvise,
@@ -360,6 +363,13 @@ mod real {
     pub(super) fn eventfd() -> io::Result<c_int> {
         // SAFETY: no pointers.
         check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
+    }
+
+    pub(super) fn io_uring_setup(
+        builder: &io_uring::Builder,
+        entries: u32,
+    ) -> io::Result<io_uring::IoUring> {
+        builder.build(entries)
     }
 
     pub(super) fn io_uring_enter(

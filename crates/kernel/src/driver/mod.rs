@@ -271,6 +271,13 @@ impl Driver {
     }
 }
 
+/// Lets a little time pass before the system is asked again for what it has just refused: a
+/// driver that can't wait must not keep the processor from whoever can mend that.
+#[cold]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(1));
+}
+
 /// Who waits, for what, until when.
 #[derive(Clone, Copy)]
 pub(crate) struct On<'a> {

@@ -356,7 +356,7 @@ impl Readiness {
                             "ropewalk: waiting for descriptors failed ({error}); trying again"
                         );
                     }
-                    std::thread::yield_now();
+                    super::pause();
                     return count;
                 }
             }

@@ -213,7 +213,10 @@ impl Source {
             None => (sys::table().poll)(&mut [entry(self.raw(), events)], timeout_ns),
             // Somebody may cancel us: their signal is one more thing to wait for.
             Some(slot) => {
-                let signal = Arc::new(Signal::new()?);
+                let Ok(signal) = Signal::new() else {
+                    return self.wait_without_signal(entry(self.raw(), events), deadline);
+                };
+                let signal = Arc::new(signal);
                 let mut fds = [entry(self.raw(), events), entry(signal.raw(), libc::POLLIN)];
                 cancel::while_signalled(&slot, &signal, |cancelled| {
                     if cancelled {
@@ -236,6 +239,35 @@ impl Source {
             },
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// As [`wait_on_thread`](Self::wait_on_thread) for one who may be cancelled, but for whom there
+    /// is no descriptor left to be told by: looks now and then whether it was.
+    #[cold]
+    fn wait_without_signal(
+        &self,
+        mut entry: libc::pollfd,
+        deadline: Option<u64>,
+    ) -> io::Result<()> {
+        const SLICE_NS: u64 = 10_000_000;
+        loop {
+            match cancel::standing_of_thread().0 {
+                Standing::Cancelled { .. } => return Err(Cancelled::current().into_io()),
+                Standing::Until(_) | Standing::Free => {}
+            }
+            let left = deadline.map(|deadline| deadline.saturating_sub(clock::now_ns()));
+            let slice_ns = left.map_or(SLICE_NS, |left| left.min(SLICE_NS));
+            match (sys::table().poll)(std::slice::from_mut(&mut entry), Some(slice_ns)) {
+                Ok(0) if left.is_some_and(|left| left <= slice_ns) => {
+                    let _ = cancel::check();
+                    return Err(timed_out());
+                }
+                Ok(0) => {}
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -109,12 +109,13 @@ impl Uring {
         match error.raw_os_error() {
             // ETIME: the time-out. EBUSY, EAGAIN: completions must be taken out first, or
             // memory is short for the moment. EINTR: a signal.
-            Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
+            Some(libc::ETIME | libc::EINTR | libc::EBUSY) => {}
+            Some(libc::EAGAIN) => std::thread::yield_now(),
             _ => {
                 if !self.complained.replace(true) {
                     eprintln!("ropewalk: io_uring_enter failed ({error}); trying again");
                 }
-                std::thread::yield_now();
+                super::pause();
             }
         }
     }
@@ -378,15 +379,16 @@ impl Uring {
 }
 
 fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
-    let ring = IoUring::builder()
+    let mut builder = IoUring::builder();
+    builder
         .dontfork()
         .setup_clamp()
         .setup_cqsize(completions)
         .setup_submit_all()
         .setup_single_issuer()
         .setup_defer_taskrun()
-        .setup_taskrun_flag()
-        .build(entries)?;
+        .setup_taskrun_flag();
+    let ring = (sys::table().io_uring_setup)(&builder, entries)?;
     if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
         return Err(io::Error::from(io::ErrorKind::Unsupported));
     }

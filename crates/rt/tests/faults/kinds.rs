@@ -1,0 +1,112 @@
+//! Which calls fail, with what, and what follows for the program.
+
+use libc::{
+    EADDRNOTAVAIL, EAGAIN, EBUSY, ECONNABORTED, ECONNRESET, EINTR, EINVAL, EMFILE, ENETUNREACH,
+    ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, EPERM, EPIPE, ETIMEDOUT,
+};
+use ropewalk_rt::DriverKind;
+
+/// A kind of system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Recv = 1,
+    Send,
+    Recvmsg,
+    Sendmsg,
+    Socket,
+    Accept,
+    Connect,
+    Poll,
+    EpollCreate,
+    EpollCtl,
+    EpollWait,
+    Eventfd,
+    UringSetup,
+    UringEnter,
+    Mmap,
+    Madvise,
+    Mprotect,
+}
+
+/// Who notices when a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nobody: it is tried again, or done in another way.
+    Nowhere,
+    /// The start of the runtime.
+    AtStart,
+    /// The operation that needed it.
+    InOperation,
+    /// One of both.
+    Somewhere,
+}
+
+impl Kind {
+    /// What the call may plausibly fail with, and who notices.
+    pub(crate) fn errors(self) -> &'static [(i32, Seen)] {
+        use Seen::{AtStart, InOperation, Nowhere, Somewhere};
+        match self {
+            Kind::Recv | Kind::Recvmsg => &[
+                (EINTR, Nowhere),
+                (ECONNRESET, InOperation),
+                (ENOMEM, InOperation),
+                (ETIMEDOUT, InOperation),
+            ],
+            Kind::Send | Kind::Sendmsg => &[
+                (EINTR, Nowhere),
+                (EPIPE, InOperation),
+                (ENOBUFS, InOperation),
+                (ENOMEM, InOperation),
+            ],
+            Kind::Socket => &[
+                (EMFILE, InOperation),
+                (ENFILE, InOperation),
+                (ENOBUFS, InOperation),
+                (ENOMEM, InOperation),
+            ],
+            Kind::Accept => &[
+                (EINTR, Nowhere),
+                (EMFILE, InOperation),
+                (ENFILE, InOperation),
+                (ENOBUFS, InOperation),
+                (ENOMEM, InOperation),
+                (ECONNABORTED, InOperation),
+            ],
+            Kind::Connect => &[
+                (ENETUNREACH, InOperation),
+                (EADDRNOTAVAIL, InOperation),
+                (ENOBUFS, InOperation),
+                (ENOMEM, InOperation),
+            ],
+            Kind::Poll => &[(EINTR, Nowhere), (ENOMEM, InOperation)],
+            Kind::EpollCreate => &[(EMFILE, AtStart), (ENFILE, AtStart), (ENOMEM, AtStart)],
+            Kind::EpollCtl => &[(ENOMEM, Somewhere), (ENOSPC, Somewhere)],
+            Kind::EpollWait => &[(EINTR, Nowhere), (ENOMEM, Nowhere)],
+            Kind::Eventfd => &[(EMFILE, AtStart), (ENFILE, AtStart), (ENOMEM, AtStart)],
+            Kind::UringSetup => &[
+                (ENOMEM, AtStart),
+                (EMFILE, AtStart),
+                (EPERM, AtStart),
+                (ENOSYS, AtStart),
+            ],
+            Kind::UringEnter => &[
+                (EINTR, Nowhere),
+                (EAGAIN, Nowhere),
+                (EBUSY, Nowhere),
+                (ENOMEM, Nowhere),
+            ],
+            Kind::Mmap => &[(ENOMEM, Nowhere), (EAGAIN, Nowhere)],
+            Kind::Madvise => &[(ENOMEM, Nowhere), (EINVAL, Nowhere)],
+            Kind::Mprotect => &[(ENOMEM, Nowhere)],
+        }
+    }
+
+    /// Says whether the driver makes such calls at all.
+    pub(crate) fn concerns(self, driver: DriverKind) -> bool {
+        match self {
+            Kind::EpollCreate | Kind::EpollCtl | Kind::EpollWait => driver == DriverKind::Epoll,
+            Kind::UringSetup | Kind::UringEnter => driver == DriverKind::IoUring,
+            _ => true,
+        }
+    }
+}

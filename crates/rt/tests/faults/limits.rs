@@ -1,0 +1,1 @@
+//! Real limits of the system.
