@@ -77,7 +77,12 @@ pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize) {
     let open = |task: &Snapshot| {
         matches!(
             task.reason,
-            Reason::Read | Reason::Write | Reason::Blocking | Reason::Sleep | Reason::Yielded
+            Reason::Read
+                | Reason::Write
+                | Reason::File
+                | Reason::Blocking
+                | Reason::Sleep
+                | Reason::Yielded
         ) || !task.started
     };
     if living.iter().any(open) || driver::anyone_waits() {

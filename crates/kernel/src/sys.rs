@@ -5,7 +5,7 @@
 //! is lost, leaked or hung. The entries keep libc's shapes and give `io::Result`.
 //! The table is read with one relaxed load; replacing it is for tests only.
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -66,6 +66,15 @@ pub struct SysTable {
         usize,
         Option<&io_uring::types::SubmitArgs<'_, '_>>,
     ) -> io::Result<usize>,
+    /// `openat(2)`, relative to the current directory; if the last argument is not 0,
+    /// `openat2(2)` that resolves so.
+    pub openat: unsafe fn(*const c_char, c_int, libc::mode_t, u64) -> io::Result<c_int>,
+    /// `preadv2(2)`: buffers and how many, offset (-1: the file's position), flags.
+    pub preadv2: unsafe fn(c_int, *const libc::iovec, c_int, i64, c_int) -> io::Result<usize>,
+    /// `pwritev2(2)`, likewise.
+    pub pwritev2: unsafe fn(c_int, *const libc::iovec, c_int, i64, c_int) -> io::Result<usize>,
+    /// `fsync(2)`, or `fdatasync(2)` if the flag is set.
+    pub fsync: fn(c_int, bool) -> io::Result<()>,
     /// `mmap(2)` of fresh private anonymous memory: length, protection, extra flags.
     pub mmap: unsafe fn(usize, c_int, c_int) -> io::Result<*mut u8>,
     /// `madvise(2)`.
@@ -96,6 +105,10 @@ static REAL: SysTable = SysTable {
     eventfd: real::eventfd,
     io_uring_setup: real::io_uring_setup,
     io_uring_enter: real::io_uring_enter,
+    openat: real::openat,
+    preadv2: real::preadv2,
+    pwritev2: real::pwritev2,
+    fsync: real::fsync,
     mmap: real::mmap,
     madvise: real::madvise,
     mprotect: real::mprotect,
@@ -128,7 +141,7 @@ pub unsafe fn replace(table: Option<&'static SysTable>) {
 }
 
 mod real {
-    use std::ffi::c_int;
+    use std::ffi::{c_char, c_int};
     use std::io;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -381,6 +394,68 @@ mod real {
             Some(args) => ring.submit_with_args(want, args),
             None => ring.submit_and_wait(want),
         }
+    }
+
+    pub(super) unsafe fn openat(
+        path: *const c_char,
+        flags: c_int,
+        mode: libc::mode_t,
+        resolve: u64,
+    ) -> io::Result<c_int> {
+        if resolve == 0 {
+            // SAFETY: the caller's path ends with a zero.
+            return check(unsafe { libc::openat64(libc::AT_FDCWD, path, flags, mode) });
+        }
+        // SAFETY: all zeroes is a valid open_how.
+        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+        // What openat ignores, openat2 refuses; and it is told what openat adds.
+        how.flags = u64::from((flags | libc::O_LARGEFILE).cast_unsigned());
+        how.mode = u64::from(mode);
+        how.resolve = resolve;
+        // SAFETY: the caller's path ends with a zero; the structure is of the size given.
+        check(unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                libc::AT_FDCWD,
+                path,
+                &raw const how,
+                size_of::<libc::open_how>(),
+            )
+        } as c_int)
+    }
+
+    pub(super) unsafe fn preadv2(
+        fd: c_int,
+        bufs: *const libc::iovec,
+        count: c_int,
+        offset: i64,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's buffers are writable for their lengths.
+        check_len(unsafe { libc::preadv2(fd, bufs, count, offset, flags) })
+    }
+
+    pub(super) unsafe fn pwritev2(
+        fd: c_int,
+        bufs: *const libc::iovec,
+        count: c_int,
+        offset: i64,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's buffers are readable for their lengths.
+        check_len(unsafe { libc::pwritev2(fd, bufs, count, offset, flags) })
+    }
+
+    pub(super) fn fsync(fd: c_int, data_only: bool) -> io::Result<()> {
+        // SAFETY: no pointers.
+        check(unsafe {
+            if data_only {
+                libc::fdatasync(fd)
+            } else {
+                libc::fsync(fd)
+            }
+        })
+        .map(drop)
     }
 
     pub(super) unsafe fn mmap(len: usize, prot: c_int, flags: c_int) -> io::Result<*mut u8> {

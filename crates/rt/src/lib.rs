@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod channel;
 pub mod coroutine;
 pub mod deadlock;
+pub mod fs;
 pub mod future;
 pub mod generator;
 pub mod group;

@@ -44,6 +44,7 @@
 //! leave accepted connections inside a ring when a listener closes.
 
 mod epoll;
+pub mod file;
 mod level;
 mod message;
 mod poller;
@@ -299,7 +300,31 @@ impl On<'_> {
     fn object(&self) -> usize {
         self.source.raw() as usize
     }
+}
 
+/// Who waits for a completion, what a dump says of it, until when.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) record: &'a Record,
+    pub(crate) reason: Reason,
+    pub(crate) object: usize,
+    pub(crate) deadline: Option<u64>,
+}
+
+impl<'a> From<On<'a>> for Caller<'a> {
+    fn from(on: On<'a>) -> Caller<'a> {
+        Caller {
+            worker: on.worker,
+            record: on.record,
+            reason: on.reason(),
+            object: on.object(),
+            deadline: on.deadline,
+        }
+    }
+}
+
+impl Caller<'_> {
     /// The deadline, with what the coroutine's token says.
     ///
     /// # Errors

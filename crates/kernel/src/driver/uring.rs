@@ -20,7 +20,7 @@ use std::sync::Arc;
 use io_uring::{IoUring, opcode, squeue, types};
 
 use super::readiness::{Home, Readiness};
-use super::{Interest, IoWait, On, Signal, clear_signal, recv_message_now, recv_now};
+use super::{Caller, Interest, IoWait, On, Signal, clear_signal, recv_message_now, recv_now};
 use crate::cancel::Cancelled;
 use crate::record::Named;
 use crate::sys;
@@ -220,8 +220,13 @@ impl Uring {
     /// # Safety
     ///
     /// What the entry points at is valid until this returns.
-    unsafe fn perform(&self, on: On<'_>, entry: squeue::Entry) -> io::Result<i32> {
+    pub(super) unsafe fn perform<'a>(
+        &self,
+        on: impl Into<Caller<'a>>,
+        entry: squeue::Entry,
+    ) -> io::Result<i32> {
         check_may_wait();
+        let on = on.into();
         let deadline = on.bound()?;
         let wait = IoWait::new(on.record);
         let address = std::ptr::from_ref(&wait) as u64;
@@ -237,7 +242,7 @@ impl Uring {
         on.record.wait.set(Named::io(&wait));
         let mut cancelling = false;
         let result = loop {
-            on.worker.park(on.record, on.reason(), on.object());
+            on.worker.park(on.record, on.reason, on.object);
             wait.queued.set(false);
             if let Some(result) = wait.result.get() {
                 break result;

@@ -118,6 +118,8 @@ pub enum Reason {
     Queue,
     /// Waiting for a place for one more coroutine.
     Place,
+    /// Waiting for the file system: an open, a rename, a flush to the disk.
+    File,
 }
 
 impl Reason {
@@ -147,6 +149,7 @@ impl Reason {
             Reason::Promise => "waiting for a promise",
             Reason::Queue => "waiting for a queue",
             Reason::Place => "waiting for a place to spawn",
+            Reason::File => "waiting for the file system",
         }
     }
 
@@ -154,7 +157,7 @@ impl Reason {
     pub const COUNT: usize = Reason::ALL.len();
 
     /// All reasons, each at the place of its number.
-    pub const ALL: [Reason; 23] = [
+    pub const ALL: [Reason; 24] = [
         Reason::None,
         Reason::Yielded,
         Reason::Sleep,
@@ -178,6 +181,7 @@ impl Reason {
         Reason::Promise,
         Reason::Queue,
         Reason::Place,
+        Reason::File,
     ];
 
     pub(crate) fn from_u8(value: u8) -> Reason {

@@ -1,0 +1,180 @@
+//! System calls that fail: the n-th, once and for good.
+//!
+//! The table is the process's, and other tests run meanwhile: what is made to fail is only
+//! what is done to one file, known by its name or its inode.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use ropewalk_kernel::sys::{self, SysTable};
+use ropewalk_rt::fs::{self, File};
+
+use crate::scratch::{Scratch, pattern};
+use crate::stage::on_each;
+
+/// The inode whose transfers are counted; 0: none.
+static INODE: AtomicU64 = AtomicU64::new(0);
+/// How many calls until one fails.
+static UNTIL: AtomicI64 = AtomicI64::new(i64::MAX);
+/// Whether those after it fail too.
+static FOR_GOOD: AtomicU64 = AtomicU64::new(0);
+static FAILED: AtomicU64 = AtomicU64::new(0);
+/// One test at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn fails() -> bool {
+    let left = UNTIL.fetch_sub(1, Ordering::SeqCst);
+    let fails = left == 1 || (left < 1 && FOR_GOOD.load(Ordering::SeqCst) == 1);
+    if fails {
+        FAILED.fetch_add(1, Ordering::SeqCst);
+    }
+    fails
+}
+
+fn is_ours(fd: c_int) -> bool {
+    let inode = INODE.load(Ordering::SeqCst);
+    // SAFETY: all zeroes is a valid stat, and there is room for it.
+    inode != 0
+        && unsafe {
+            let mut stat: libc::stat = std::mem::zeroed();
+            libc::fstat(fd, &raw mut stat) == 0 && stat.st_ino == inode
+        }
+}
+
+unsafe fn openat(
+    path: *const c_char,
+    flags: c_int,
+    mode: libc::mode_t,
+    resolve: u64,
+) -> io::Result<c_int> {
+    // SAFETY: the caller's path.
+    let name = unsafe { CStr::from_ptr(path) };
+    if name.to_bytes().ends_with(b"to-fail") && fails() {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    // SAFETY: as ours.
+    unsafe { (sys::real_table().openat)(path, flags, mode, resolve) }
+}
+
+unsafe fn preadv2(
+    fd: c_int,
+    bufs: *const libc::iovec,
+    count: c_int,
+    offset: i64,
+    flags: c_int,
+) -> io::Result<usize> {
+    if is_ours(fd) && fails() {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
+    // SAFETY: as ours.
+    unsafe { (sys::real_table().preadv2)(fd, bufs, count, offset, flags) }
+}
+
+unsafe fn pwritev2(
+    fd: c_int,
+    bufs: *const libc::iovec,
+    count: c_int,
+    offset: i64,
+    flags: c_int,
+) -> io::Result<usize> {
+    if is_ours(fd) && fails() {
+        return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+    }
+    // SAFETY: as ours.
+    unsafe { (sys::real_table().pwritev2)(fd, bufs, count, offset, flags) }
+}
+
+fn fsync(fd: c_int, data_only: bool) -> io::Result<()> {
+    if is_ours(fd) && fails() {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
+    (sys::real_table().fsync)(fd, data_only)
+}
+
+/// Runs `body` with the n-th call failing, for each n until none fails any more.
+///
+/// `body` gets what to call when the file is there whose calls are counted.
+fn each_failing(body: impl Fn(&dyn Fn(&std::path::Path)) -> io::Result<()> + Sync) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let table = SysTable {
+        openat,
+        preadv2,
+        pwritev2,
+        fsync,
+        ..*sys::real_table()
+    };
+    // SAFETY: each entry does what the call does, or fails.
+    unsafe { sys::replace(Some(Box::leak(Box::new(table)))) };
+    on_each(|| {
+        for for_good in [0, 1] {
+            for n in 1.. {
+                assert!(n < 100, "the calls come to an end");
+                FOR_GOOD.store(for_good, Ordering::SeqCst);
+                FAILED.store(0, Ordering::SeqCst);
+                UNTIL.store(n, Ordering::SeqCst);
+                let result = body(&|path| {
+                    let inode = std::fs::metadata(path).unwrap().ino();
+                    INODE.store(inode, Ordering::SeqCst);
+                });
+                INODE.store(0, Ordering::SeqCst);
+                UNTIL.store(i64::MAX, Ordering::SeqCst);
+                let failed = FAILED.load(Ordering::SeqCst);
+                if failed == 0 {
+                    result.expect("no call failed");
+                    break;
+                }
+                if let Err(error) = result {
+                    let code = error.raw_os_error().expect("the system's error");
+                    assert!([libc::EMFILE, libc::EIO, libc::ENOSPC].contains(&code));
+                }
+            }
+        }
+    });
+    // SAFETY: the real table.
+    unsafe { sys::replace(None) };
+}
+
+#[test]
+fn reading_with_a_failing_call() {
+    each_failing(|count| {
+        let scratch = Scratch::new();
+        let data = pattern(10_000);
+        let path = scratch.file("to-fail", &data);
+        count(&path);
+        let mut file = File::open(&path)?;
+        let mut first = [0; 100];
+        // Where it failed the bytes are still there to be read.
+        if file.read_exact(&mut first).is_err() {
+            file = File::open(&path)?;
+            file.read_exact(&mut first)?;
+        }
+        assert_eq!(first, data[..100]);
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest)?;
+        assert!(rest == data[100..]);
+        file.read_exact_at(&mut first, 50)?;
+        assert_eq!(first, data[50..150]);
+        assert!(fs::read(&path)? == data);
+        Ok(())
+    });
+}
+
+#[test]
+fn writing_with_a_failing_call() {
+    each_failing(|count| {
+        let scratch = Scratch::new();
+        let path = scratch.file("to-fail", b"");
+        count(&path);
+        let mut file = File::options().write(true).open(&path)?;
+        file.write_all(b"one ")?;
+        file.write_all_at(b"two ", 4)?;
+        file.sync_data()?;
+        file.sync_all()?;
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one two ");
+        Ok(())
+    });
+}
