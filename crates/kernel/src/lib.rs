@@ -15,6 +15,7 @@
 //! | [`future`] | async tasks on the workers; timers for futures |
 //! | [`local`] | a task's own values |
 //! | [`locks`], [`probe`], `stall` | who holds and wants which lock; the stack of one parked coroutine; seeing that all are asleep |
+//! | `trace` | spans and events of tasks for `tracing`, behind a feature |
 //! | [`inspect`] | surveys: all tasks with their stacks |
 //! | `timer`, [`clock`] | the timing wheel and the clock behind it |
 //! | [`runtime`], [`scope`] | starting and ending it all |
@@ -51,6 +52,8 @@ mod switch;
 pub mod sys;
 pub mod task;
 mod timer;
+#[cfg(feature = "tracing")]
+mod trace;
 pub mod wait;
 pub mod watcher;
 mod worker;

@@ -133,6 +133,9 @@ pub(crate) struct Extra {
     pub(crate) callbacks: Mutex<Callbacks>,
     /// The running task's own.
     pub(crate) locals: UnsafeCell<Option<Box<Locals>>>,
+    /// Its span, if a subscriber wants to know of it.
+    #[cfg(feature = "tracing")]
+    pub(crate) span: Mutex<Option<tracing::Span>>,
 }
 
 /// What is to be called with the outcome.
@@ -281,6 +284,8 @@ impl Record {
             slot: Mutex::new(None),
             callbacks: Mutex::default(),
             locals: UnsafeCell::new(None),
+            #[cfg(feature = "tracing")]
+            span: Mutex::default(),
         }));
         let made = self.extra.compare_exchange(
             ptr::null_mut(),

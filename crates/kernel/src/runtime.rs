@@ -298,6 +298,8 @@ impl Shared {
         let record = unsafe { task.as_ref() };
         record.runtime.store(runtime.cast_mut(), Ordering::Relaxed);
         record.born_ns.store(clock::now_ns(), Ordering::Relaxed);
+        #[cfg(feature = "tracing")]
+        crate::trace::spawned(record);
         self.injected.fetch_add(1, Ordering::AcqRel);
         self.pin(task, index);
     }

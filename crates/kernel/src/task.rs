@@ -468,6 +468,8 @@ unsafe fn free(pointer: NonNull<Record>) {
     // SAFETY: the last owner.
     let record = unsafe { pointer.as_ref() };
     record.id.store(0, Ordering::Release);
+    #[cfg(feature = "tracing")]
+    crate::trace::forget(record);
     let scope = record.scope.replace(ptr::null());
     if !scope.is_null() {
         // SAFETY: the record's own reference, from `prepare`.

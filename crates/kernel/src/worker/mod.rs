@@ -213,6 +213,9 @@ pub(crate) struct Worker {
     /// Who stood last in the run queue at a housekeeping, and when that was.
     sampled: Cell<*const Record>,
     sampled_ns: Cell<u64>,
+    /// The span of the task that ended just now.
+    #[cfg(feature = "tracing")]
+    ended: Cell<Option<tracing::Span>>,
 }
 
 thread_local! {
@@ -256,6 +259,8 @@ impl Worker {
             now: Cell::new(now),
             sampled: Cell::new(ptr::null()),
             sampled_ns: Cell::new(0),
+            #[cfg(feature = "tracing")]
+            ended: Cell::new(None),
         }
     }
 
@@ -328,6 +333,8 @@ impl Worker {
             .runtime
             .store(Arc::as_ptr(&self.shared).cast_mut(), Ordering::Relaxed);
         record.born_ns.store(self.now.get(), Ordering::Relaxed);
+        #[cfg(feature = "tracing")]
+        crate::trace::spawned(record);
         Counts::add(&self.me().counts.spawned);
         // Without others to steal it, a fresh task needs no deque.
         if self.alone || record.has(record::LOCAL) {
@@ -399,6 +406,10 @@ impl Worker {
         if (started_waiting && turn < TURN) || ticks.wrapping_add(1).is_multiple_of(HOUSEKEEPING) {
             return None;
         }
+        if cfg!(feature = "tracing") {
+            // Who is told of beginnings and ends is told in the loop.
+            return None;
+        }
         let task = self.start_fresh()?;
         // SAFETY: a queued record is alive.
         let asked = unsafe { task.as_ref() }.stack_bytes.get();
@@ -432,6 +443,9 @@ impl Worker {
     /// Marks the running task as ended: from here on its stack's code is the kernel's own.
     #[inline]
     pub(crate) fn note_completed(&self) {
+        #[cfg(feature = "tracing")]
+        self.ended
+            .set(self.current_record().and_then(crate::trace::take));
         self.set_running(ptr::null());
         Counts::add(&self.me().counts.completed);
         if self.limited {
@@ -532,8 +546,12 @@ impl Worker {
             self.note_latency();
         }
         Counts::add(&self.me().counts.resumed);
+        #[cfg(feature = "tracing")]
+        let turn = crate::trace::Turn::begin(record);
         // SAFETY: our host, from the worker's loop.
         unsafe { host.as_ref().resume() };
+        #[cfg(feature = "tracing")]
+        turn.end(self.current_record(), self.ended.take());
         self.set_running(ptr::null());
     }
 

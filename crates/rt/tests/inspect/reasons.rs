@@ -56,7 +56,11 @@ fn each_reason_is_named() {
             let (g, t) = (gate.clone(), token.clone());
             waiter(
                 "sleeping",
-                Box::new(move || t.run(|| drop(ropewalk_rt::cancel::sleep(FAR)))),
+                Box::new(move || {
+                    t.run(|| {
+                        let _ = ropewalk_rt::cancel::sleep(FAR);
+                    })
+                }),
             );
             waiter(
                 "joining",
@@ -88,8 +92,18 @@ fn each_reason_is_named() {
                     }
                 }),
             );
-            waiter("receiving", Box::new(move || drop(receiver.recv())));
-            waiter("sending", Box::new(move || drop(full.send(1))));
+            waiter(
+                "receiving",
+                Box::new(move || {
+                    let _ = receiver.recv();
+                }),
+            );
+            waiter(
+                "sending",
+                Box::new(move || {
+                    let _ = full.send(1);
+                }),
+            );
             waiter(
                 "reading",
                 Box::new(move || {
@@ -105,7 +119,11 @@ fn each_reason_is_named() {
             );
             waiter(
                 "waiting for the blocking pool",
-                Box::new(move || unblock(move || drop(blocking.recv()))),
+                Box::new(move || {
+                    unblock(move || {
+                        let _ = blocking.recv();
+                    })
+                }),
             );
             let g = gate.clone();
             waiter(
@@ -123,7 +141,12 @@ fn each_reason_is_named() {
             let g = gate.clone();
             waiter("waiting for a permit", Box::new(move || drop(g.acquire())));
             let e = event.clone();
-            waiter("waiting for an event", Box::new(move || drop(e.wait())));
+            waiter(
+                "waiting for an event",
+                Box::new(move || {
+                    let _ = e.wait();
+                }),
+            );
             let b = barrier.clone();
             waiter(
                 "waiting at a barrier",
@@ -155,7 +178,12 @@ fn each_reason_is_named() {
                 Box::new(move || drop(handle.join())),
             );
             let q = queue.clone();
-            waiter("waiting for a queue", Box::new(move || drop(q.get())));
+            waiter(
+                "waiting for a queue",
+                Box::new(move || {
+                    let _ = q.get();
+                }),
+            );
 
             let dump = dump_until(runtime, |dump| {
                 expected.iter().all(|reason| waits(dump, reason, reason))
