@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 
-use ropewalk_kernel::cancel::{Cancelled, Token};
+use ropewalk_kernel::cancel::{Cancelled, Token, shield};
 
 use crate::coroutine;
 use crate::net::TcpStream;
@@ -123,7 +123,8 @@ where
     let (there, back) = coroutine::scope(|scope| {
         let back = both.run(|| scope.spawn(|| ends_other(one_way(b, a))));
         let there = both.run(|| ends_other(one_way(a, b)));
-        let back = back.join().unwrap_or_else(|error| {
+        // It was cancelled with us, if we were: its end is near, and is waited for.
+        let back = shield(|| back.join()).unwrap_or_else(|error| {
             // It can't panic: so it was cancelled before it began.
             Err(io::Error::other(error.to_string()))
         });

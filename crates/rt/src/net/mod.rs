@@ -10,6 +10,7 @@ mod endpoint;
 mod futures;
 mod halves;
 mod listener;
+pub mod protocol;
 pub mod server;
 mod socket;
 mod stream;

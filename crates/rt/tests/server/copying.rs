@@ -107,6 +107,6 @@ fn a_deadline_ends_both_directions() {
         let (b, _server) = pair();
         let copied = cancel::timeout(Duration::from_millis(10), || copy_bidirectional(&a, &b));
         let error = copied.unwrap_err().into_inner().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
     });
 }

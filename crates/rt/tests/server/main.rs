@@ -3,7 +3,9 @@
 mod copying;
 mod framing;
 mod futures_io;
+mod protocols;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]
 mod stage;
 mod tcp;
+mod udp;

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -207,8 +208,24 @@ impl Handlers {
         self.changed.wake_all();
     }
 
+    /// Ends serving, whose loops have ended with `result`.
+    pub(super) fn end(&self, result: io::Result<()>) -> io::Result<()> {
+        match result {
+            Err(error) if !self.is_stopping() => {
+                self.stop();
+                // Nobody is left to be told who they are.
+                let _ = self.cancel();
+                Err(error)
+            }
+            _ => {
+                self.wait_ended();
+                Ok(())
+            }
+        }
+    }
+
     /// Waits until all have ended, or nobody waits for them any more.
-    pub(super) fn wait_ended(&self) {
+    fn wait_ended(&self) {
         let over =
             || self.taken.load(Ordering::SeqCst) == 0 || self.given_up.load(Ordering::SeqCst);
         self.wait_for(over, Limit::NONE);
@@ -219,7 +236,7 @@ impl Handlers {
     /// # Errors
     ///
     /// With those that are left then.
-    pub(super) fn cancel(&self) -> Result<(), Unfinished> {
+    fn cancel(&self) -> Result<(), Unfinished> {
         let me = cancel::current_id();
         let cancelled = self.others(me);
         let token = self.members().tokens.clone();

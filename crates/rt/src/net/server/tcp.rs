@@ -8,8 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ropewalk_kernel::cancel::{Cancelled, shield};
+
 use super::handlers::{Counts, Handlers, Loop, Place, ServerHandle, Tokens};
 use super::listeners::listeners;
+use super::pause::{After, Pause};
 use crate::coroutine;
 use crate::net::{TcpListener, TcpStream, ToSocketAddrs};
 
@@ -216,7 +219,8 @@ impl<H: TcpHandler> TcpServer<H> {
                 }
                 let mut result = accept(first, counted());
                 for other in started {
-                    result = result.and(other.join().unwrap_or_else(|error| {
+                    let other = shield(|| other.join());
+                    result = result.and(other.unwrap_or_else(|error| {
                         Err(io::Error::other(format!("accepting ended: {error}")))
                     }));
                 }
@@ -225,17 +229,7 @@ impl<H: TcpHandler> TcpServer<H> {
             [] => unreachable!("a server has a listener"),
         };
         drop(self.listeners);
-        match result {
-            Err(_) if self.handlers.is_stopping() => self.handlers.wait_ended(),
-            Ok(()) => self.handlers.wait_ended(),
-            Err(error) => {
-                self.handlers.stop();
-                // Nobody is left to be told who they are.
-                let _ = self.handlers.cancel();
-                return Err(error);
-            }
-        }
-        Ok(())
+        self.handlers.end(result)
     }
 
     /// Accepts until it is cancelled.
@@ -246,7 +240,7 @@ impl<H: TcpHandler> TcpServer<H> {
         counted: Loop,
     ) -> io::Result<()> {
         let _counted = counted;
-        let mut pause = Pause::default();
+        let mut pause = Pause::new("accepting");
         tokens.accepting.run(|| {
             while !self.handlers.is_stopping() {
                 match self.accept_one(listener) {
@@ -255,8 +249,9 @@ impl<H: TcpHandler> TcpServer<H> {
                         self.start(stream, peer, place, tokens);
                     }
                     Ok((stream, _, None)) => {
-                        drop(stream);
+                        // Counted before the peer can see it.
                         Counts::add(&self.handlers.counts.refused);
+                        drop(stream);
                     }
                     Err(error) if tokens.accepting.is_cancelled() => return Err(error),
                     Err(error) => match pause.after(&error) {
@@ -275,11 +270,7 @@ impl<H: TcpHandler> TcpServer<H> {
         &self,
         listener: &TcpListener,
     ) -> io::Result<(TcpStream, SocketAddr, Option<Place>)> {
-        let reserve = || {
-            self.handlers
-                .reserve()
-                .map_err(ropewalk_kernel::cancel::Cancelled::into_io)
-        };
+        let reserve = || self.handlers.reserve().map_err(Cancelled::into_io);
         match self.when_full {
             WhenFull::Refuse => {
                 let (stream, peer) = listener.accept()?;
@@ -302,6 +293,7 @@ impl<H: TcpHandler> TcpServer<H> {
         let handler = Arc::clone(&self.handler);
         let run = move || {
             let counts = &place.begin().counts;
+            Counts::add(&counts.accepted);
             // The stream is closed before the place is free.
             match catch_unwind(AssertUnwindSafe(|| handler.handle(stream, peer))) {
                 Ok(Ok(())) => {}
@@ -309,10 +301,9 @@ impl<H: TcpHandler> TcpServer<H> {
                 Err(_) => Counts::add(&counts.panicked),
             }
         };
-        let counts = &self.handlers.counts;
-        match tokens.handling.run(|| coroutine::Builder::new().spawn(run)) {
-            Ok(_) => Counts::add(&counts.accepted),
-            Err(_) => Counts::add(&counts.refused),
+        let spawn = || coroutine::Builder::new().spawn(run);
+        if tokens.handling.run(spawn).is_err() {
+            Counts::add(&self.handlers.counts.refused);
         }
     }
 }
@@ -323,43 +314,5 @@ impl<H> fmt::Debug for TcpServer<H> {
             .field("listeners", &self.listeners)
             .field("when_full", &self.when_full)
             .finish_non_exhaustive()
-    }
-}
-
-/// How long to wait after an accept that failed.
-#[derive(Default)]
-struct Pause {
-    ms: u64,
-    told: bool,
-}
-
-enum After {
-    /// It concerned one connection only.
-    Now,
-    /// It passes.
-    Pause(Duration),
-    /// No accept on this listener can ever succeed.
-    Broken,
-}
-
-impl Pause {
-    fn reset(&mut self) {
-        self.ms = 0;
-    }
-
-    fn after(&mut self, error: &io::Error) -> After {
-        match error.raw_os_error() {
-            Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM) => After::Now,
-            Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EFAULT) => {
-                After::Broken
-            }
-            _ => {
-                if !std::mem::replace(&mut self.told, true) {
-                    eprintln!("ropewalk: accepting failed ({error}); the server goes on");
-                }
-                self.ms = (self.ms * 2).clamp(5, 1000);
-                After::Pause(Duration::from_millis(self.ms))
-            }
-        }
     }
 }

@@ -1,0 +1,136 @@
+//! The UDP server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ropewalk_rt::net::UdpSocket;
+use ropewalk_rt::net::server::{Request, ServerHandle, UdpHandler, UdpServer};
+use ropewalk_rt::sync::Semaphore;
+use ropewalk_rt::{JoinHandle, cancel, coroutine};
+
+use crate::stage::{PATIENCE, on_each, until};
+
+type Serving = JoinHandle<io::Result<()>>;
+
+fn start<H: UdpHandler>(server: UdpServer<H>) -> (SocketAddr, ServerHandle, Serving) {
+    let addr = server.local_addr().unwrap();
+    let handle = server.handle();
+    (
+        addr,
+        handle,
+        coroutine::spawn(move || server.serve_forever()),
+    )
+}
+
+fn client() -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+fn upper(request: Request) -> io::Result<()> {
+    let answer = request.data().to_ascii_uppercase();
+    request.reply(&answer).map(drop)
+}
+
+#[test]
+fn answers_each_datagram_and_keeps_its_borders() {
+    on_each(|| {
+        let (addr, handle, serving) = start(UdpServer::bind("127.0.0.1:0", upper).unwrap());
+        let clients: Vec<_> = (0..5).map(|_| client()).collect();
+        let long = "x".repeat(60_000);
+        for text in ["one", "", "two", &long] {
+            // Not more at once than the server's buffer holds.
+            let clients = &clients[..if text.len() > 3 { 1 } else { clients.len() }];
+            for client in clients {
+                client.send_to(text.as_bytes(), addr).unwrap();
+            }
+            for client in clients {
+                let mut buf = vec![0; 65_535];
+                let (len, from) = client.recv_from(&mut buf).unwrap();
+                assert_eq!(from, addr);
+                assert_eq!(&buf[..len], text.to_uppercase().as_bytes());
+            }
+        }
+        until(|| handle.stats().open == 0);
+        assert_eq!(handle.stats().accepted, 16);
+        handle.shutdown(PATIENCE).unwrap();
+        serving.join().unwrap().unwrap();
+        // The address is free again.
+        drop(UdpSocket::bind(addr).unwrap());
+    });
+}
+
+#[test]
+fn handlers_are_bounded_and_nothing_in_the_buffer_is_lost() {
+    on_each(|| {
+        let gate = Arc::new(Semaphore::new(0));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let handler = {
+            let (gate, now, most) = (Arc::clone(&gate), Arc::clone(&now), Arc::clone(&most));
+            move |_: Request| {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                gate.acquire().unwrap().forget();
+                now.fetch_sub(1, Ordering::SeqCst);
+            }
+        };
+        let server = UdpServer::bind("127.0.0.1:0", handler).unwrap();
+        let (addr, handle, serving) = start(server.max_handlers(2));
+        let client = client();
+        for n in 0..10u8 {
+            client.send_to(&[n], addr).unwrap();
+        }
+        until(|| handle.stats().open == 2);
+        gate.add_permits(10);
+        until(|| handle.stats().accepted == 10 && handle.stats().open == 0);
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+        handle.shutdown(PATIENCE).unwrap();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn panics_and_errors_concern_one_datagram_only() {
+    on_each(|| {
+        let handler = |request: Request| match request.data() {
+            b"panic" => panic!("as it should be"),
+            b"fail" => Err(io::Error::other("as it should be")),
+            _ => upper(request),
+        };
+        let (addr, handle, serving) = start(UdpServer::bind("127.0.0.1:0", handler).unwrap());
+        let client = client();
+        for text in ["panic", "fail", "fine"] {
+            client.send_to(text.as_bytes(), addr).unwrap();
+        }
+        let mut buf = [0; 16];
+        let len = client.recv(&mut buf).unwrap();
+        assert_eq!(&buf[..len], b"FINE");
+        until(|| handle.stats().open == 0);
+        let stats = handle.stats();
+        assert_eq!((stats.panicked, stats.failed, stats.accepted), (1, 1, 3));
+        handle.shutdown(PATIENCE).unwrap();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_shutdown_cancels_who_waits_too_long() {
+    on_each(|| {
+        let handler = |_: Request| cancel::sleep(Duration::from_secs(3600)).is_ok();
+        let handler = move |request| {
+            assert!(!handler(request), "it is cancelled");
+        };
+        let (addr, handle, serving) = start(UdpServer::bind("127.0.0.1:0", handler).unwrap());
+        let client = client();
+        client.send_to(b"", addr).unwrap();
+        until(|| handle.stats().open == 1);
+        assert_eq!(handle.peers(), [client.local_addr().unwrap()]);
+        let unfinished = handle.shutdown(Duration::from_millis(5)).unwrap_err();
+        assert_eq!((unfinished.cancelled(), unfinished.left().len()), (1, 0));
+        serving.join().unwrap().unwrap();
+        assert_eq!(handle.stats().panicked, 0);
+    });
+}
