@@ -15,18 +15,22 @@ use signal_hook::iterator::Signals;
 /// # Errors
 /// When the handler can't be installed or its thread can't be started.
 pub(crate) fn watch(first: impl FnOnce(i32) + Send + 'static) -> io::Result<()> {
+    let mut first = Some(first);
+    watch_all(move |signal| match first.take() {
+        Some(first) => first(signal),
+        None => signal_hook::low_level::exit(i32::from(exit_code(signal))),
+    })
+}
+
+/// Calls `each` with the signal's number on each SIGINT and SIGTERM.
+///
+/// # Errors
+/// As [`watch`].
+pub(crate) fn watch_all(mut each: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || {
-            let mut first = Some(first);
-            for signal in signals.forever() {
-                match first.take() {
-                    Some(first) => first(signal),
-                    None => signal_hook::low_level::exit(i32::from(exit_code(signal))),
-                }
-            }
-        })?;
+        .spawn(move || signals.forever().for_each(&mut each))?;
     Ok(())
 }
 

@@ -1,13 +1,14 @@
 //! The `ropewalk` command: parses the command line and hands over to one module per command.
 //!
 //! Exit codes: 0 done, 1 done with failures, 2 bad usage or unable to start, 128 + signal number when
-//! interrupted before the end.
+//! interrupted before the end; `run` has GNU parallel's.
 #![forbid(unsafe_code)]
 
 mod duration;
 mod fetch;
 mod interrupt;
 mod limits;
+mod run;
 mod serve;
 mod top;
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Fetch many URLs at once; serve a folder; look into a live process
+/// Fetch many URLs at once; run many commands; serve a folder; look into a live process
 #[derive(Parser, Debug)]
 #[command(name = "ropewalk", version, propagate_version = true, after_help = HELP_AFTER)]
 struct Cli {
@@ -27,20 +28,45 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Fetch(fetch::Args),
+    Run(run::Args),
     Serve(serve::Args),
     Top(top::Args),
 }
+
+/// The exit code for bad usage, and for what keeps a command from starting. Of `run`, whose small
+/// codes are counts of failed jobs, it is another.
+const UNABLE: u8 = 2;
 
 const HELP_AFTER: &str = "\
 Examples:
   ropewalk fetch -i urls.txt -c 500 > records.ndjson
   ropewalk fetch --demo 1000 --delay 100ms -c 1000
+  ropewalk run -j 8 'convert {} {.}.png' ::: *.jpg
   ropewalk serve . --bind 8080
   ropewalk top 4242";
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            let _ = error.print();
+            let run = std::env::args_os()
+                .nth(1)
+                .is_some_and(|first| first == "run");
+            return match (error.exit_code(), run) {
+                (0, _) => ExitCode::SUCCESS,
+                (_, true) => ExitCode::from(run::UNABLE),
+                _ => ExitCode::from(UNABLE),
+            };
+        }
+    };
+    let mut unable = UNABLE;
+    let result = match command {
         Command::Fetch(args) => fetch::run(args),
+        Command::Run(args) => {
+            unable = run::UNABLE;
+            run::run(args)
+        }
         Command::Serve(args) => serve::run(args),
         Command::Top(args) => top::run(args),
     };
@@ -48,7 +74,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             say(&format!("ropewalk: {error}\n"));
-            ExitCode::from(2)
+            ExitCode::from(unable)
         }
     }
 }

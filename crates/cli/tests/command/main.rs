@@ -4,6 +4,7 @@
 mod fetch;
 mod interrupt;
 mod process;
+mod run;
 mod serve;
 mod site;
 mod top;

@@ -1,0 +1,123 @@
+//! The process groups of running jobs, and how all of them are ended.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use ropewalk::cancel::Token;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::job::GRACE;
+
+/// Who runs, and whether more may be started.
+pub(super) struct Running {
+    state: Mutex<State>,
+    /// Ends the waits of who starts jobs.
+    starting: Token,
+}
+
+#[derive(Default)]
+struct State {
+    groups: BTreeSet<u32>,
+    stop: Option<Stop>,
+}
+
+/// How the run is to stop before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stop {
+    /// What runs may end by itself.
+    Soon,
+    /// It is told to end.
+    Now,
+    /// It is killed.
+    Kill,
+}
+
+/// A running job's group; leaves the list when dropped.
+pub(super) struct Group<'r> {
+    running: &'r Running,
+    id: u32,
+}
+
+impl Running {
+    pub(super) fn new() -> Running {
+        Running {
+            state: Mutex::default(),
+            starting: Token::root(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token under which jobs are started.
+    pub(super) fn starting(&self) -> &Token {
+        &self.starting
+    }
+
+    /// Notes a group that was just started; told to end, if all are.
+    pub(super) fn enter(&self, id: u32) -> Group<'_> {
+        let mut state = self.state();
+        state.groups.insert(id);
+        signal(id, state.stop);
+        Group { running: self, id }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.state().stop.is_some()
+    }
+
+    /// Starts nothing more, and ends what runs as `stop` says.
+    ///
+    /// Who is told to end and has not after a while is killed.
+    pub(super) fn stop(self: &Arc<Self>, stop: Stop) {
+        let mut state = self.state();
+        if state.stop >= Some(stop) {
+            return;
+        }
+        state.stop = Some(stop);
+        for &id in &state.groups {
+            signal(id, Some(stop));
+        }
+        drop(state);
+        self.starting.cancel();
+        if stop == Stop::Now {
+            let running = Arc::clone(self);
+            let late = move || {
+                thread::sleep(GRACE);
+                running.stop(Stop::Kill);
+            };
+            // Without a thread for it, a second Ctrl-C does the same.
+            let _ = thread::Builder::new().name("grace".to_owned()).spawn(late);
+        }
+    }
+}
+
+impl Group<'_> {
+    pub(super) fn tell_to_end(&self) {
+        signal(self.id, Some(Stop::Now));
+    }
+
+    pub(super) fn kill(&self) {
+        signal(self.id, Some(Stop::Kill));
+    }
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        self.running.state().groups.remove(&self.id);
+    }
+}
+
+/// A group that has ended is not there any more, which is what was wanted.
+fn signal(id: u32, stop: Option<Stop>) {
+    let signal = match stop {
+        None | Some(Stop::Soon) => return,
+        Some(Stop::Now) => Signal::TERM,
+        Some(Stop::Kill) => Signal::KILL,
+    };
+    if let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, signal);
+    }
+}
