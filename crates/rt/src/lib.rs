@@ -25,6 +25,7 @@ pub mod queue;
 pub mod results;
 mod run;
 mod runtime;
+pub mod signal;
 pub mod symmetric;
 pub mod sync;
 mod task;

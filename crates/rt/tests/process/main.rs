@@ -5,6 +5,7 @@
 mod alone;
 mod children;
 mod pipes;
+mod signals;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]
 mod stage;

@@ -1,0 +1,187 @@
+//! Signals: each test in a process of its own, since they are the process's.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use ropewalk_rt::cancel::{self, Token, WaitError};
+use ropewalk_rt::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals, WAITING_MAX};
+use ropewalk_rt::{channel, coroutine, select};
+
+use crate::alone::{alone, well_alone};
+use crate::stage::{on_each, until, until_waiting};
+
+/// Sends this process a signal.
+fn raise(signal: i32) {
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
+}
+
+/// What is done about a signal at this moment.
+fn disposition(signal: i32) -> usize {
+    // SAFETY: all zeroes is a valid action; it is only written to.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action);
+        action.sa_sigaction
+    }
+}
+
+#[test]
+fn ctrl_c_is_waited_for_once() {
+    well_alone(&[], || {
+        on_each(|| {
+            let waiting = coroutine::spawn(signal::ctrl_c);
+            until(|| disposition(SIGINT) != libc::SIG_DFL);
+            raise(SIGINT);
+            waiting.join().unwrap().unwrap();
+            assert_eq!(disposition(SIGINT), libc::SIG_DFL, "the next one ends us");
+        });
+    });
+}
+
+#[test]
+fn a_second_ctrl_c_ends_the_process() {
+    let output = alone("signals::a_second_ctrl_c_ends_the_process", &[], || {
+        let signals = Signals::new([SIGINT]).unwrap();
+        raise(SIGINT);
+        assert_eq!(signals.recv(), Ok(SIGINT));
+        drop(signals);
+        raise(SIGINT);
+        unreachable!("the default was not restored");
+    });
+    if let Some(output) = output {
+        assert_eq!(output.status.signal(), Some(SIGINT));
+    }
+}
+
+#[test]
+fn every_listener_gets_its_signals() {
+    well_alone(&[], || {
+        on_each(|| {
+            let both = Signals::new([SIGTERM, SIGUSR1]).unwrap();
+            let one = Signals::new([SIGUSR1, SIGUSR1]).unwrap();
+            raise(SIGUSR1);
+            assert_eq!(both.recv(), Ok(SIGUSR1));
+            assert_eq!(one.recv(), Ok(SIGUSR1));
+            raise(SIGTERM);
+            assert_eq!(both.iter().next(), Some(SIGTERM));
+            assert_eq!(one.try_recv(), None);
+            drop(both);
+            raise(SIGUSR1);
+            assert_eq!(one.into_iter().next(), Some(SIGUSR1));
+        });
+    });
+}
+
+#[test]
+fn a_wait_is_timed_cancelled_and_selected() {
+    well_alone(&[], || {
+        on_each(|| {
+            let signals = Signals::new([SIGUSR2]).unwrap();
+            let limit = Duration::from_millis(5);
+            assert_eq!(signals.recv_timeout(limit), Err(WaitError::Timeout));
+            let elapsed = cancel::timeout(limit, || signals.recv()).unwrap_err();
+            assert!(elapsed.into_inner().unwrap_err().is_timeout());
+
+            let token = Token::new();
+            let waiting = token.run(|| coroutine::spawn(signal::ctrl_c));
+            until_waiting(waiting.task().id(), "receiving");
+            token.cancel();
+            assert!(waiting.join().unwrap().is_err());
+
+            let (_sender, other) = channel::bounded::<i32>(1);
+            raise(SIGUSR2);
+            select! {
+                recv(signals.receiver()) -> signal => assert_eq!(signal, Ok(SIGUSR2)),
+                recv(other) -> _ => unreachable!("nothing was sent"),
+            }
+        });
+    });
+}
+
+#[test]
+fn a_flood_is_bounded_and_does_no_harm() {
+    well_alone(&[], || {
+        let signals = Signals::new([SIGUSR1]).unwrap();
+        for _ in 0..4 * WAITING_MAX {
+            raise(SIGUSR1);
+        }
+        until(|| !signals.receiver().is_empty());
+        assert!(signals.receiver().len() <= WAITING_MAX);
+        assert_eq!(signals.recv(), Ok(SIGUSR1));
+    });
+}
+
+#[test]
+fn what_nobody_may_listen_for_is_refused() {
+    for (signal, why) in [
+        (libc::SIGKILL, "keeps it to itself"),
+        (libc::SIGSTOP, "keeps it to itself"),
+        (libc::SIGSEGV, "fault"),
+        (33, "C library"),
+        (0, "no such signal"),
+        (-1, "no such signal"),
+        (65, "no such signal"),
+    ] {
+        let error = Signals::new([SIGHUP, signal]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    assert_eq!(disposition(SIGHUP), libc::SIG_DFL);
+}
+
+/// A handler that was there before is still called, and put back; one that came after ours
+/// stays. A signal that was ignored is ignored again.
+#[test]
+fn other_handlers_are_left_in_place() {
+    use signal_hook::low_level::{register, unregister};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    well_alone(&[], || {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = |signal| {
+            let seen = Arc::clone(&seen);
+            // SAFETY: an atomic is for signal handlers.
+            unsafe { register(signal, move || _ = seen.fetch_add(1, Ordering::SeqCst)) }.unwrap()
+        };
+        count(SIGUSR1);
+        let theirs = disposition(SIGUSR1);
+        let signals = Signals::new([SIGUSR1, SIGUSR2]).unwrap();
+        let late = count(SIGUSR2);
+        raise(SIGUSR1);
+        raise(SIGUSR2);
+        assert_eq!([signals.recv(), signals.recv()], [Ok(SIGUSR1), Ok(SIGUSR2)]);
+        until(|| seen.load(Ordering::SeqCst) == 2);
+        drop(signals);
+        assert_eq!(disposition(SIGUSR1), theirs);
+        raise(SIGUSR1);
+        raise(SIGUSR2);
+        until(|| seen.load(Ordering::SeqCst) == 4);
+        assert!(unregister(late));
+
+        // SAFETY: no pointers to anything.
+        unsafe { libc::signal(SIGHUP, libc::SIG_IGN) };
+        let signals = Signals::new([SIGHUP]).unwrap();
+        raise(SIGHUP);
+        assert_eq!(signals.recv(), Ok(SIGHUP));
+        drop(signals);
+        raise(SIGHUP);
+        assert_eq!(disposition(SIGHUP), libc::SIG_IGN);
+    });
+}
+
+/// It arrives while every worker computes.
+#[test]
+fn busy_workers_hold_no_signal_up() {
+    well_alone(&[], || {
+        let runtime = crate::stage::any_runtime(1);
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let busy = runtime.spawn(move || receiver.recv().is_ok());
+        let signals = Signals::new([SIGTERM]).unwrap();
+        raise(SIGTERM);
+        assert_eq!(signals.recv(), Ok(SIGTERM));
+        sender.send(()).unwrap();
+        assert!(busy.join().unwrap());
+    });
+}
