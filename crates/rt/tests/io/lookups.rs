@@ -10,6 +10,8 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ropewalk_rt::coroutine::no_wait;
@@ -91,8 +93,13 @@ fn a_slow_one_holds_nobody() {
             let error = late.unwrap_err().into_inner().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut);
 
-            let slow = spawn(|| lookup_host((SLOW, 2)).map(drop));
-            until(|| !slow.is_finished());
+            let begun = Arc::new(AtomicBool::new(false));
+            let begins = Arc::clone(&begun);
+            let slow = spawn(move || {
+                begins.store(true, Ordering::SeqCst);
+                lookup_host((SLOW, 2)).map(drop)
+            });
+            until(|| begun.load(Ordering::SeqCst));
             let numeric = lookup_host(("127.0.0.1", 3)).unwrap().next().unwrap();
             assert_eq!(numeric.ip(), IpAddr::from([127, 0, 0, 1]));
             no_wait(|| lookup_host("[::1]:4").unwrap());
