@@ -2,6 +2,7 @@
 //! process of its own, with each driver.
 
 mod coroutines;
+mod datagrams;
 mod generators;
 mod locals;
 mod locks;

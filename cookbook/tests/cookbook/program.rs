@@ -26,10 +26,16 @@ pub mod c9_executor;
 pub mod e2_callbacks;
 #[path = "../../examples/e8_tokens.rs"]
 pub mod e8_tokens;
+#[path = "../../examples/n11_lookups.rs"]
+pub mod n11_lookups;
 #[path = "../../examples/n1_echo.rs"]
 pub mod n1_echo;
 #[path = "../../examples/n7_framing.rs"]
 pub mod n7_framing;
+#[path = "../../examples/n8_udp.rs"]
+pub mod n8_udp;
+#[path = "../../examples/n9_chat.rs"]
+pub mod n9_chat;
 #[path = "../../examples/q1_queue.rs"]
 pub mod q1_queue;
 #[path = "../../examples/q2_lifo_priority.rs"]

@@ -171,6 +171,22 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "n8_udp",
+        arguments: &[],
+        lines: &[
+            "borders, also of an empty one: [\"HELLO\", \"\", \"THREE SENDS\", \"THREE RECEIVES\"]",
+            "into a buffer of 7: \"CUT OFF\" of 12 bytes",
+            "too long: [\"1025 bytes are too many\"]",
+            "one after the other: [\"SLOW ONE\", \"TWO\", \"THREE\"]",
+            "a coroutine for each: [\"TWO\", \"THREE\", \"SLOW ONE\"]",
+        ],
+    },
+    Run {
+        program: "n11_lookups",
+        arguments: &["127.0.0.1", "::1"],
+        lines: &["127.0.0.1: [127.0.0.1]", "::1: [::1]"],
+    },
+    Run {
         program: "q1_queue",
         arguments: &[],
         lines: &[
@@ -368,7 +384,7 @@ const RUNS: &[Run] = &[
 ];
 
 /// Where cargo has put the program: this test is in `deps`, the examples are beside that.
-fn path_of(program: &str) -> PathBuf {
+pub(crate) fn path_of(program: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
     let profile = test.parent().and_then(Path::parent);
     let path = profile
@@ -408,7 +424,7 @@ fn run(driver: DriverKind, program: &str, arguments: &[&str]) -> String {
 }
 
 /// The drivers that work here; says which is left out.
-fn drivers() -> Vec<DriverKind> {
+pub(crate) fn drivers() -> Vec<DriverKind> {
     let mut drivers = vec![DriverKind::IoUring, DriverKind::Epoll];
     drivers.retain(|driver| match driver.check() {
         Ok(()) => true,
