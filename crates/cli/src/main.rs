@@ -83,3 +83,14 @@ fn main() -> ExitCode {
 fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
+
+/// Starts a runtime. Reports of coroutines that keep their worker are for who writes programs, not for
+/// who runs them: only if `ROPEWALK_WATCH` asks for them.
+fn start_runtime() -> Result<ropewalk::Runtime, String> {
+    let mut builder = ropewalk::Runtime::builder();
+    if std::env::var_os("ROPEWALK_WATCH").is_none() {
+        builder = builder.watch(None);
+    }
+    let runtime = builder.build();
+    runtime.map_err(|error| format!("cannot start the runtime: {error}"))
+}

@@ -12,13 +12,12 @@ use std::{fs, io};
 
 use clap::builder::RangedU64ValueParser;
 use http::header;
-use ropewalk::Runtime;
 use ropewalk::http::files::Files;
 use ropewalk::http::server::{Config, Handle, Unfinished};
 use ropewalk::http::{App, Request, Response, Server};
 use ropewalk::time::{Duration, Instant};
 
-use crate::{interrupt, limits, say};
+use crate::{interrupt, limits, say, start_runtime};
 
 /// The port unless `--bind` names one.
 const PORT: u16 = 8000;
@@ -90,7 +89,7 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
     let files = Files::new(&dir).map_err(cannot_serve)?;
     let files = files.listing(!args.no_listing).dotfiles(args.hidden);
 
-    let runtime = Runtime::new().map_err(|e| format!("cannot start the runtime: {e}"))?;
+    let runtime = start_runtime()?;
     let cannot_listen = |e| format!("cannot listen on {}: {e}", args.bind);
     let server = Server::bind(args.bind).map_err(cannot_listen)?;
     let address = server.local_addr().map_err(cannot_listen)?;

@@ -27,7 +27,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
 use clap::builder::RangedU64ValueParser;
-use ropewalk::Runtime;
 use ropewalk::channel::{self, Sender};
 use ropewalk::coroutine;
 use ropewalk::http::client::Client;
@@ -41,7 +40,7 @@ use self::frontier::{Frontier, Job};
 use self::input::{Entry, Lines};
 use self::record::{Failure, Kind, Outcome};
 use self::report::{Ending, Event, Report, Show};
-use crate::{duration, interrupt, limits, say};
+use crate::{duration, interrupt, limits, say, start_runtime};
 
 /// Fetches at once unless `-c` says otherwise.
 const CONCURRENCY: usize = 64;
@@ -194,7 +193,7 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
     interrupt::watch(move |signal| arrived.store(signal, Ordering::Release))
         .map_err(|e| format!("cannot watch for signals: {e}"))?;
 
-    let runtime = Runtime::new().map_err(|e| format!("cannot start the runtime: {e}"))?;
+    let runtime = start_runtime()?;
     let (events, arriving) = channel::bounded(EVENTS_MAX);
     let mut report = Report::start(show);
     let running = thread::Builder::new()

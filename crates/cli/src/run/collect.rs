@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ropewalk::channel::Receiver;
 
-use super::halt::Halt;
 use super::job::{Captured, End, Event, Outcome};
 use super::journal::{Entry, Journal};
 use super::running::{Running, Stop};
@@ -22,7 +21,6 @@ use crate::say;
 pub(super) struct Show {
     pub(super) keep_order: bool,
     pub(super) progress: bool,
-    pub(super) halt: Halt,
     pub(super) journal: Option<Journal>,
 }
 
@@ -172,20 +170,11 @@ impl<'r> Collector<'r> {
             End::Exited(_) | End::Signalled(_) => {}
         }
         let mut wrote = self.log(&outcome);
-        let (failed, succeeded) = (self.counts.failed, self.counts.succeeded);
-        let halt = self.show.halt;
-        if self.counts.halted.is_none() && halt.is_due(failed, succeeded) {
-            let code = if halt.on_success() {
-                0
-            } else {
-                end.exit_code()
-            };
+        if let Some(code) = outcome.halts {
             self.counts.halted = Some(code);
             self.tell(&format!(
                 "stopping, as --halt says, after job {number}: {shown}"
             ));
-            let stop = if halt.now { Stop::Now } else { Stop::Soon };
-            self.running.stop(stop);
         }
         wrote = wrote.and(self.in_order(number, Some(outcome)));
         wrote

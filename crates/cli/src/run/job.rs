@@ -10,6 +10,7 @@ use ropewalk::channel::Sender;
 use ropewalk::coroutine;
 use ropewalk::process::{Child, Command, ExitStatus, Stdio};
 use ropewalk::sync::OwnedSemaphorePermit;
+use ropewalk::unblock;
 
 use super::running::Running;
 
@@ -69,6 +70,8 @@ pub(super) struct Outcome {
     pub(super) started: SystemTime,
     pub(super) took: Duration,
     pub(super) captured: Option<Captured>,
+    /// The exit code of the run, if this job ends it.
+    pub(super) halts: Option<u8>,
     /// One of the places between what is started and what is shown.
     _place: OwnedSemaphorePermit,
 }
@@ -162,6 +165,7 @@ pub(super) fn run(
                 started,
                 took: begun.elapsed(),
                 captured,
+                halts: None,
                 _place: place,
             };
         }
@@ -192,7 +196,8 @@ fn attempt(
     let mut captured = None;
     match way.output {
         Output::Grouped => {
-            let (out, err) = (tempfile::tempfile()?, tempfile::tempfile()?);
+            let (out, err) =
+                unblock(|| Ok::<_, io::Error>((tempfile::tempfile()?, tempfile::tempfile()?)))?;
             command.stdout(out.try_clone()?).stderr(err.try_clone()?);
             captured = Some(Captured { out, err });
         }

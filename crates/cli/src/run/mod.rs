@@ -24,8 +24,8 @@ use std::thread;
 use std::time::Duration;
 
 use ropewalk::channel::{self, Receiver, Sender};
+use ropewalk::coroutine;
 use ropewalk::sync::Semaphore;
-use ropewalk::{Runtime, coroutine};
 use rustix::process::{Resource, getrlimit};
 
 use self::collect::{Collector, Counts, Show};
@@ -35,7 +35,7 @@ use self::job::{Event, Job, Output, Way};
 use self::journal::{Journal, Past};
 use self::running::{Running, Stop};
 use self::template::{Filling, Template};
-use crate::{duration, interrupt, limits, say};
+use crate::{duration, interrupt, limits, say, start_runtime};
 
 /// The exit code for all that is no job's fault; 1 to 101 tell how many jobs failed.
 pub(crate) const UNABLE: u8 = 255;
@@ -249,10 +249,9 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
     let show = Show {
         keep_order: args.keep_order,
         progress: !args.no_progress && !args.dry_run && !args.ungroup,
-        halt: args.halt,
         journal,
     };
-    start(plan, inputs, show)
+    start(plan, inputs, show, args.halt)
 }
 
 /// How many jobs run at once, and how many may be between their start and their being shown: each
@@ -275,8 +274,8 @@ fn limits_for(jobs: usize) -> Result<(usize, usize), String> {
     }
 }
 
-fn start(plan: Plan, inputs: Inputs, show: Show) -> Result<u8, String> {
-    let running = Arc::new(Running::new());
+fn start(plan: Plan, inputs: Inputs, show: Show, halt: Halt) -> Result<u8, String> {
+    let running = Arc::new(Running::new(halt));
     let interrupted = Arc::new(AtomicI32::new(0));
     let (told, noted) = (Arc::clone(&running), Arc::clone(&interrupted));
     interrupt::watch_all(move |signal| {
@@ -285,7 +284,7 @@ fn start(plan: Plan, inputs: Inputs, show: Show) -> Result<u8, String> {
     })
     .map_err(|e| format!("cannot watch for signals: {e}"))?;
 
-    let runtime = Runtime::new().map_err(|e| format!("cannot start the runtime: {e}"))?;
+    let runtime = start_runtime()?;
     let (events, arriving) = channel::bounded(READ_AHEAD);
     let total = inputs.len_known();
     let (values, feed) = channel::bounded(READ_AHEAD);
@@ -311,7 +310,7 @@ fn start(plan: Plan, inputs: Inputs, show: Show) -> Result<u8, String> {
 fn start_all(
     plan: &Plan,
     feed: &Receiver<io::Result<Vec<OsString>>>,
-    running: &Running,
+    running: &Arc<Running>,
     events: &Sender<Event>,
 ) {
     let unshown = Arc::new(Semaphore::new(plan.unshown_max));
@@ -334,7 +333,8 @@ fn start_all(
                 coroutine::Builder::new()
                     .spawn_scoped(s, move || {
                         ropewalk::cancel::shield(|| {
-                            let outcome = job::run(job, plan.way, running, events, place);
+                            let mut outcome = job::run(job, plan.way, running, events, place);
+                            outcome.halts = running.note_end(&outcome.end);
                             let _ = free.send(slot);
                             let _ = events.send(Event::Done(Box::new(outcome)));
                         });

@@ -7,19 +7,24 @@ use std::thread;
 use ropewalk::cancel::Token;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::job::GRACE;
+use super::halt::Halt;
+use super::job::{End, GRACE};
 
 /// Who runs, and whether more may be started.
 pub(super) struct Running {
     state: Mutex<State>,
     /// Ends the waits of who starts jobs.
     starting: Token,
+    halt: Halt,
 }
 
 #[derive(Default)]
 struct State {
     groups: BTreeSet<u32>,
     stop: Option<Stop>,
+    failed: u64,
+    succeeded: u64,
+    halted: bool,
 }
 
 /// How the run is to stop before its time.
@@ -40,11 +45,33 @@ pub(super) struct Group<'r> {
 }
 
 impl Running {
-    pub(super) fn new() -> Running {
+    pub(super) fn new(halt: Halt) -> Running {
         Running {
             state: Mutex::default(),
             starting: Token::root(),
+            halt,
         }
+    }
+
+    /// Counts a job that has ended, and stops the run if it is time to; gives the exit code if
+    /// that is because of this job. Called before the job's slot is free: no other is begun
+    /// meanwhile.
+    pub(super) fn note_end(self: &Arc<Self>, end: &End) -> Option<u8> {
+        let mut state = self.state();
+        match end.is_success() {
+            true => state.succeeded += 1,
+            false => state.failed += 1,
+        }
+        if state.halted || !self.halt.is_due(state.failed, state.succeeded) {
+            return None;
+        }
+        state.halted = true;
+        drop(state);
+        self.stop(if self.halt.now { Stop::Now } else { Stop::Soon });
+        Some(match self.halt.on_success() {
+            true => 0,
+            false => end.exit_code(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
