@@ -9,11 +9,14 @@ use crate::load::Exchange;
 use crate::report::{Better, Measure, Report};
 use crate::server::{Sample, Trial, extras};
 
-const CONTENDERS: [&str; 6] = [
+const CONTENDERS: [&str; 9] = [
     "ropewalk",
     "ropewalk-epoll",
     "tokio",
     "may",
+    "monoio",
+    "glommio",
+    "compio",
     "std-thread",
     "bare-epoll",
 ];

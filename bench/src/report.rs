@@ -9,7 +9,7 @@ use crate::contest::Entry;
 use crate::measure::median;
 
 /// The crates whose versions belong to a result.
-const PEERS: [&str; 9] = [
+const PEERS: [&str; 12] = [
     "tokio",
     "parking_lot",
     "crossbeam-channel",
@@ -19,6 +19,9 @@ const PEERS: [&str; 9] = [
     "axum",
     "may",
     "may_minihttp",
+    "monoio",
+    "glommio",
+    "compio",
 ];
 
 /// Ropewalk's rows; the first that has a value is what the ratios are about.

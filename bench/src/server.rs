@@ -105,6 +105,7 @@ pub(crate) fn extras(samples: &[Sample]) -> Vec<(&'static str, Value)> {
         ("per_second", json!((requests / elapsed).round() as u64)),
         ("p50_us", json!(rounded(latencies.quantile_us(0.5)))),
         ("p99_us", json!(rounded(latencies.quantile_us(0.99)))),
+        ("p999_us", json!(rounded(latencies.quantile_us(0.999)))),
         (
             "server_busy",
             json!(rounded((user_us + system_us) / 1e6 / elapsed)),

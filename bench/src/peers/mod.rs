@@ -11,6 +11,7 @@ mod locks;
 mod may;
 mod may_minihttp;
 mod messages;
+mod rings;
 mod ropewalk;
 mod sleeps;
 mod threads;
@@ -74,6 +75,9 @@ pub(crate) fn echo_server(contender: &str) -> Option<io::Result<u16>> {
         "may" => may::serve_echo(),
         "std-thread" => threads::serve_echo(),
         "bare-epoll" => bare::serve_echo(),
+        "monoio" => rings::with_monoio::serve_echo(),
+        "glommio" => rings::with_glommio::serve_echo(),
+        "compio" => rings::with_compio::serve_echo(),
         _ => return None,
     })
 }
