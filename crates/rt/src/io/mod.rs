@@ -11,8 +11,12 @@ mod copy;
 pub(crate) mod end;
 pub mod frame;
 mod pipe;
+mod stdin;
+mod stdout;
 
 pub use std::io::*;
 
 pub use copy::{HalfClose, copy, copy_bidirectional};
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use stdin::{Stdin, StdinLock, stdin};
+pub use stdout::{Stderr, StderrLock, Stdout, StdoutLock, stderr, stdout};

@@ -9,3 +9,4 @@ mod signals;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]
 mod stage;
+mod standard;
