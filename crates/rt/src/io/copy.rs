@@ -7,6 +7,7 @@ use ropewalk_kernel::cancel::{Cancelled, Token, shield};
 
 use crate::coroutine;
 use crate::net::TcpStream;
+use crate::net::unix::UnixStream;
 
 /// Bytes moved at once.
 const CHUNK: usize = 64 * 1024;
@@ -22,6 +23,12 @@ pub trait HalfClose {
 }
 
 impl HalfClose for TcpStream {
+    fn half_close(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+}
+
+impl HalfClose for UnixStream {
     fn half_close(&self, how: Shutdown) -> io::Result<()> {
         self.shutdown(how)
     }

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use ropewalk_rt::io::{copy, copy_bidirectional};
+use ropewalk_rt::net::unix::UnixStream;
 use ropewalk_rt::net::{Shutdown, TcpListener, TcpStream};
 use ropewalk_rt::{cancel, coroutine};
 
@@ -108,5 +109,23 @@ fn a_deadline_ends_both_directions() {
         let copied = cancel::timeout(Duration::from_millis(10), || copy_bidirectional(&a, &b));
         let error = copied.unwrap_err().into_inner().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    });
+}
+
+#[test]
+fn streams_of_different_kinds_are_joined() {
+    on_each(|| {
+        let (client, a) = pair();
+        let (b, mut server) = UnixStream::pair().unwrap();
+        let proxy = coroutine::spawn(move || copy_bidirectional(&a, &b));
+        put(&client, b"over tcp");
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        server.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "over tcp");
+        server.write_all(b"and unix").unwrap();
+        drop(server);
+        assert_eq!(take(&client, 100), b"and unix");
+        assert_eq!(proxy.join().unwrap().unwrap(), (8, 8));
     });
 }

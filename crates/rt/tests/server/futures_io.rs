@@ -12,6 +12,7 @@ use futures_rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy};
+use ropewalk_rt::net::unix::UnixStream;
 use ropewalk_rt::net::{TcpListener, TcpStream};
 use ropewalk_rt::{JoinHandle, block_on, coroutine, spawn_async};
 
@@ -231,6 +232,22 @@ fn ready_streams_let_others_run() {
                 assert!(rounds < 100_000, "the other has its turn");
             }
         });
+    });
+}
+
+#[test]
+fn unix_streams_have_them_too() {
+    on_each(|| {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let echo = spawn_async(async move { copy(&far, &mut &far).await.unwrap() });
+        block_on(async move {
+            near.write_all(b"hello").await.unwrap();
+            near.close().await.unwrap();
+            let mut answer = [0; 5];
+            near.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"hello");
+        });
+        assert_eq!(echo.join().unwrap(), 5);
     });
 }
 

@@ -1,6 +1,7 @@
 //! Servers, framing, copying and what else stands on the sockets.
 
 mod copying;
+mod failing;
 mod framing;
 mod futures_io;
 mod protocols;

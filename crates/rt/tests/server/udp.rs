@@ -83,7 +83,8 @@ fn handlers_are_bounded_and_nothing_in_the_buffer_is_lost() {
         for n in 0..10u8 {
             client.send_to(&[n], addr).unwrap();
         }
-        until(|| handle.stats().open == 2);
+        until(|| now.load(Ordering::SeqCst) == 2);
+        assert_eq!(handle.stats().open, 2);
         gate.add_permits(10);
         until(|| handle.stats().accepted == 10 && handle.stats().open == 0);
         assert_eq!(most.load(Ordering::SeqCst), 2);

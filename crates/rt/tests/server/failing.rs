@@ -1,0 +1,131 @@
+//! Accepting that fails for want of descriptors or memory, and goes on.
+
+use std::ffi::c_int;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use ropewalk_kernel::sys::{self, SysTable};
+use ropewalk_rt::coroutine;
+use ropewalk_rt::net::server::TcpServer;
+use ropewalk_rt::net::{TcpListener, TcpStream};
+
+use crate::copying::{put, take};
+use crate::stage::{PATIENCE, on_each, until};
+
+/// The listener whose accepts fail, how often still, by which error, and how many were tried.
+static LISTENER: AtomicI32 = AtomicI32::new(-1);
+static FAILURES: AtomicUsize = AtomicUsize::new(0);
+static ERROR: AtomicI32 = AtomicI32::new(0);
+static TRIED: AtomicUsize = AtomicUsize::new(0);
+
+/// # Safety
+///
+/// As `accept4`.
+unsafe fn accept(
+    fd: c_int,
+    addr: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+    flags: c_int,
+) -> io::Result<c_int> {
+    if fd == LISTENER.load(Ordering::SeqCst) {
+        TRIED.fetch_add(1, Ordering::SeqCst);
+        let fails = FAILURES.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        });
+        if fails.is_ok() {
+            return Err(io::Error::from_raw_os_error(ERROR.load(Ordering::SeqCst)));
+        }
+    }
+    // SAFETY: the caller's.
+    unsafe { (sys::real_table().accept4)(fd, addr, len, flags) }
+}
+
+fn hello(mut stream: TcpStream, _: SocketAddr) -> io::Result<()> {
+    stream.write_all(b"hello")?;
+    stream.read(&mut [0]).map(drop)
+}
+
+#[test]
+fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
+    let table = SysTable {
+        accept4: accept,
+        ..*sys::real_table()
+    };
+    // SAFETY: the entry does what `accept4` does, or fails.
+    unsafe { sys::replace(Some(Box::leak(Box::new(table)))) };
+    on_each(|| {
+        for error in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOBUFS,
+            libc::ENOMEM,
+            libc::ECONNABORTED,
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap();
+            ERROR.store(error, Ordering::SeqCst);
+            FAILURES.store(0, Ordering::SeqCst);
+            LISTENER.store(listener.as_raw_fd(), Ordering::SeqCst);
+            let server = TcpServer::on(vec![listener], hello);
+            let handle = server.handle();
+            let serving = coroutine::spawn(move || server.serve_forever());
+            let first = TcpStream::connect(addr).unwrap();
+            assert_eq!(take(&first, 5), b"hello");
+
+            FAILURES.store(3, Ordering::SeqCst);
+            let begun = handle.stats().pauses;
+            TRIED.store(0, Ordering::SeqCst);
+            let second = TcpStream::connect(addr).unwrap();
+            assert_eq!(take(&second, 5), b"hello", "it comes through after all");
+            let pauses = handle.stats().pauses - begun;
+            let one_only = error == libc::ECONNABORTED;
+            // No busy loop: a pause for each failure, but for what concerns a connection only.
+            assert_eq!(pauses, if one_only { 0 } else { 3 }, "error {error}");
+            assert!(TRIED.load(Ordering::SeqCst) <= 6);
+            drop((first, second));
+            handle.shutdown(PATIENCE).unwrap();
+            serving.join().unwrap().unwrap();
+        }
+    });
+
+    // For good: it pauses on and on, wakes for each connection that ends, and stops when told.
+    on_each(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        ERROR.store(libc::EMFILE, Ordering::SeqCst);
+        FAILURES.store(0, Ordering::SeqCst);
+        LISTENER.store(listener.as_raw_fd(), Ordering::SeqCst);
+        let server = TcpServer::on(vec![listener], hello);
+        let handle = server.handle();
+        let serving = coroutine::spawn(move || server.serve_forever());
+        let first = TcpStream::connect(addr).unwrap();
+        assert_eq!(take(&first, 5), b"hello");
+        FAILURES.store(usize::MAX, Ordering::SeqCst);
+        let waits = TcpStream::connect(addr).unwrap();
+        until(|| handle.stats().pauses >= 1);
+        // Those that are open go on.
+        assert_eq!(handle.stats().open, 1);
+        put(&first, b".");
+        until(|| handle.stats().open == 0);
+        handle.shutdown(PATIENCE).unwrap();
+        serving.join().unwrap().unwrap();
+        drop(waits);
+    });
+
+    // A listener that is broken ends the server.
+    on_each(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        ERROR.store(libc::EINVAL, Ordering::SeqCst);
+        FAILURES.store(usize::MAX, Ordering::SeqCst);
+        LISTENER.store(listener.as_raw_fd(), Ordering::SeqCst);
+        let error = TcpServer::on(vec![listener], hello)
+            .serve_forever()
+            .unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+    });
+    LISTENER.store(-1, Ordering::SeqCst);
+    // SAFETY: the real table.
+    unsafe { sys::replace(None) };
+}
