@@ -36,6 +36,9 @@
 //! | E2 | `future.add_done_callback` | `e2_callbacks` |
 //! | E8 | a pool as a queue of tokens: take one, run, put it back | `e8_tokens` |
 //! | N1 | blocking echo server with a pool of 3, and its client | `n1_echo` |
+//! | N2 | a non-blocking server on one thread: `setblocking(False)`, pending sends, removals | `n2_nonblocking` |
+//! | N6 | asyncio's streams and `drain`, transports and protocols, datagrams | `n6_protocols` |
+//! | N10 | `socketserver`: `TCPServer`, `UDPServer`, `serve_forever`, `shutdown` | `n10_socketserver` |
 //! | W1 | raw HTTP/1.0 GET over a stream, several hosts at once | `w1_raw_http` |
 //! | N7 | sticky packets: TCP has no message borders | `n7_framing` |
 //! | W2 | callback client: tasks with a callback each, run until all are done | `w2_callbacks` |

@@ -26,10 +26,16 @@ pub mod c9_executor;
 pub mod e2_callbacks;
 #[path = "../../examples/e8_tokens.rs"]
 pub mod e8_tokens;
+#[path = "../../examples/n10_socketserver.rs"]
+pub mod n10_socketserver;
 #[path = "../../examples/n11_lookups.rs"]
 pub mod n11_lookups;
 #[path = "../../examples/n1_echo.rs"]
 pub mod n1_echo;
+#[path = "../../examples/n2_nonblocking.rs"]
+pub mod n2_nonblocking;
+#[path = "../../examples/n6_protocols.rs"]
+pub mod n6_protocols;
 #[path = "../../examples/n7_framing.rs"]
 pub mod n7_framing;
 #[path = "../../examples/n8_udp.rs"]

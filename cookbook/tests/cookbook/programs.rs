@@ -153,12 +153,45 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "n10_socketserver",
+        arguments: &[],
+        lines: &[
+            "ONE TWO",
+            "served at once: 2",
+            "THREE, after the first had gone",
+            "lines: 3",
+            "cancelled: 2, not ended: 0",
+            "udp: A DATAGRAM",
+        ],
+    },
+    Run {
         program: "n1_echo",
         arguments: &[],
         lines: &[
             "a pool of 3 threads:",
             "a pool of 3 coroutines:",
             "  restarted while old connections linger (true): \"AGAIN\"",
+        ],
+    },
+    Run {
+        program: "n2_nonblocking",
+        arguments: &[],
+        lines: &[
+            "beside a full client and a reset one: AND ME?",
+            "nothing is lost to the full one: true",
+            "polling costs more than 5 times as much: true",
+        ],
+    },
+    Run {
+        program: "n6_protocols",
+        arguments: &[],
+        lines: &[
+            "a write waits for room: true",
+            "over tcp: \"hello, and goodbye\"",
+            "told of connected | data: hello | eof | lost: None",
+            "told to pause, resume",
+            "by pipes: \"apple\\nfig\\npear\\n\"",
+            "over udp: \"A DATAGRAM\"",
         ],
     },
     Run {
