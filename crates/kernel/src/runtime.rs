@@ -389,7 +389,7 @@ impl Shared {
 
     /// How many threads outside are known to wait for this runtime, if it is closed to others.
     pub(crate) fn outer_threads(&self) -> Option<usize> {
-        self.closed.load(Ordering::Relaxed).checked_sub(1)
+        self.closed.load(Ordering::SeqCst).checked_sub(1)
     }
 
     /// How many tasks were dropped at the end without having run.
@@ -758,7 +758,11 @@ impl Runtime {
     pub fn close_to_outsiders(&self, outer_threads: usize) {
         self.shared
             .closed
-            .store(outer_threads + 1, Ordering::Relaxed);
+            .store(outer_threads + 1, Ordering::SeqCst);
+        // Those asleep already have to say so, and to look: the first coroutine wakes one only.
+        for worker in &self.shared.workers {
+            worker.rouse();
+        }
     }
 
     /// How often a coroutine was found that kept its worker for longer than the watcher's

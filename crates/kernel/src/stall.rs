@@ -124,7 +124,6 @@ fn describe(living: &[Snapshot], stack_here: impl Fn(&Snapshot) -> Option<Frames
     text
 }
 
-/// How many threads this process has.
 /// The threads of this process that aren't [`OwnThread`]s; `None` if it can't be told.
 fn other_threads() -> Option<usize> {
     let own = || {

@@ -76,7 +76,7 @@ impl Worker {
             && !self.find_fresh();
         if nothing {
             match (self.until_timer(), self.shared.outer_threads()) {
-                (None, Some(outer)) if self.shared.live() != 0 => self.sleep_watching(outer),
+                (None, Some(outer)) => self.sleep_watching(outer),
                 (timer, _) => self.driver.poll(self, timer),
             }
         }

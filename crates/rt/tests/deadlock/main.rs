@@ -263,6 +263,37 @@ fn a_program_that_can_never_go_on_is_ended() {
     }
 }
 
+/// Workers that went to sleep before there was any coroutine used not to count as asleep, and the
+/// one that looks might have been one of them: no report if nothing ever woke it.
+#[test]
+fn a_program_is_ended_though_some_workers_never_had_work() {
+    const CHILD: &str = "ROPEWALK_TEST_STALL_ALONE";
+    if std::env::var_os(CHILD).is_some() {
+        let alone = || {
+            let (_kept, receiver) = channel::bounded::<u32>(1);
+            let _ = receiver.recv();
+        };
+        ropewalk_rt::__private::test(Default::default(), "the child", alone);
+        unreachable!("it never goes on");
+    }
+    for driver in stage::drivers() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "a_program_is_ended_though_some_workers_never_had_work",
+                "--nocapture",
+            ])
+            .env(CHILD, "1")
+            .env("ROPEWALK_DRIVER", driver.as_str())
+            .env("ROPEWALK_WORKERS", "4")
+            .output()
+            .unwrap();
+        let report = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(101), "{report}");
+        assert!(report.contains("all 1 coroutines asleep"), "{report}");
+    }
+}
+
 #[test]
 fn a_program_that_others_can_wake_is_left_alone() {
     const CHILD: &str = "ROPEWALK_TEST_NO_STALL";
