@@ -6,4 +6,5 @@ mod form;
 mod numbers;
 mod reasons;
 mod signal;
+mod socket;
 mod stage;
