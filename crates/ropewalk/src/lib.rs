@@ -35,8 +35,7 @@
 //!
 //! Whatever waits here may be called from threads, coroutines and `async` code alike, in any
 //! mixture: a thread blocks, a coroutine gives way to others, and `async` code awaits, or
-//! calls the plain form and holds a stack for that while (as it must for sockets and for
-//! [`sync::Condvar`]). The forms have the same names everywhere:
+//! calls the plain form and holds a stack for that while (as it must for [`sync::Condvar`]). The forms have the same names everywhere:
 //!
 //! | form | waits |
 //! |---|---|
@@ -78,6 +77,33 @@
 //! let squares: Result<Vec<u64>, _> = pool.map(1..=5, |n: u64| n * n).collect();
 //! assert_eq!(squares.unwrap(), [1, 4, 9, 16, 25]);
 //! ```
+//!
+//! # Files, sockets, processes
+//!
+//! [`fs`], [`net`], [`process`] and [`io`] are shaped like their namesakes in std, with borrowed buffers,
+//! deadlines ([`cancel::timeout`]) and nothing else to learn: what can't be waited for by the driver goes
+//! to a thread of the blocking pool by itself. [`signal`] waits for Ctrl-C and its kin.
+//!
+//! ```
+//! use ropewalk::{coroutine, fs, process::Command};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! coroutine::scope(|s| {
+//!     let text = s.spawn(|| fs::read_to_string("Cargo.toml"));
+//!     let child = s.spawn(|| Command::new("tr").args(["a-z", "A-Z"]).output_with_input(b"loud"));
+//!     assert!(text.join().unwrap()?.contains("[package]"));
+//!     assert_eq!(child.join().unwrap()?.stdout, b"LOUD");
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! # Other people's futures
+//!
+//! [`block_on`] waits for any future that brings its own reactor or needs none, and
+//! [`block_on_cancellable`](future::block_on_cancellable) ends with the caller's token. Our streams are
+//! `futures-io` streams. Crates that need tokio work through `tokio::wait` (feature `tokio`), which starts one
+//! tokio runtime in the background.
 //!
 //! # Cancellation and deadlines
 //!
@@ -123,6 +149,14 @@
 //! stack; and a program under [`main`](macro@main) in which all coroutines are asleep, and nothing is left
 //! that could wake one, is ended with a report of who waits for what. See [`deadlock`].
 //!
+//! # Seeing inside
+//!
+//! [`inspect::dump`] shows every task with its stack and what it waits for, as text or JSON, also on SIGQUIT
+//! ([`inspect::on_sigquit`]); [`inspect::metrics`] counts, for Prometheus too. With `ROPEWALK_INSPECT=1` the
+//! command `ropewalk top PID` looks into the live process; only the same user may. A coroutine that
+//! keeps its worker for more than 10 ms is told of once on standard error (`ROPEWALK_WATCH=off|20ms`,
+//! [`RuntimeBuilder::watch`]).
+//!
 //! # Limits
 //!
 //! - **A coroutine that computes without waiting stalls all that started on its worker.** Call
@@ -162,15 +196,23 @@
 //! | `gevent.spawn`, `joinall(timeout=)`, `kill` | [`spawn`], [`results::wait`], [`JoinHandle::cancel`] |
 //! | `gevent.pool.Pool(n)`, `Group`, eventlet's `GreenPool` | [`Group`] |
 //! | `gevent.Timeout` | [`cancel::timeout`] |
-//! | generators, `send` | [`generator`] |
+//! | generators, `send`; `greenlet.switch` | [`generator`], [`symmetric`] |
+//! | `threading.local()` | [`coroutine_local!`] |
+//! | `loop.run_until_complete`, `run_forever`, `stop`, `close` | [`Runtime::run_until_complete`], [`Runtime::run_forever`], [`Runtime::stop`], [`Runtime::close`] |
+//! | `call_soon`, `call_soon_threadsafe`, `call_later`, `call_at` | [`Runtime::call_soon`], from any thread, [`Runtime::call_later`], [`Runtime::call_at`] |
+//! | `asyncio.start_server`, protocols; `socketserver` | [`net::server`], [`net::protocol`] |
+//! | `asyncio.create_subprocess_exec`, `subprocess` | [`process::Command`] |
+//! | `aiofiles` | [`fs`] |
+//! | `faulthandler`, `asyncio` debug mode | [`inspect`], the watcher |
 //!
 //! The cookbook in the repository has a program for each.
 //!
 //! # Features and platforms
 //!
-//! `http` adds the HTTP/1.1 client and server, `tls` its https. Linux only: kernel 5.10 and later;
-//! io_uring from 6.1. `ROPEWALK_DRIVER=io_uring|epoll` chooses, `ROPEWALK_WORKERS=n` sets the number of
-//! workers of the global runtime.
+//! `http` adds the HTTP/1.1 client and server, `tls` its https; `tokio` the bridge to tokio; `tracing` spans
+//! and events of tasks. Linux only: kernel 5.10 and later; io_uring from 6.1.
+//! `ROPEWALK_DRIVER=io_uring|epoll|poll|select` chooses, `ROPEWALK_WORKERS=n` sets the number of workers of
+//! the global runtime.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]
