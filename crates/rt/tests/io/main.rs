@@ -14,3 +14,4 @@ mod socket;
 mod stage;
 mod udp;
 mod unix;
+mod ways;
