@@ -380,6 +380,14 @@ pub(crate) fn timed_out() -> io::Error {
     io::Error::from(io::ErrorKind::TimedOut)
 }
 
+/// Whether a call that doesn't wait has failed for that only, or for a signal.
+fn is_not_yet(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
 /// One non-blocking `recv`.
 #[inline]
 fn recv_now(fd: i32, buf: &mut [u8], flags: i32) -> io::Result<(usize, bool)> {

@@ -34,7 +34,7 @@ use std::task::Waker;
 
 use super::poller::{self, Wakers};
 use super::selector::{Events, Readied, SIGNAL, Selector};
-use super::{DriverKind, Interest, Letter, On, Signal, Source, timed_out};
+use super::{DriverKind, Interest, Letter, On, Signal, Source, is_not_yet, timed_out};
 use crate::cancel::Cancelled;
 use crate::runtime::Shared;
 use crate::wait::{Limit, Outcome, WaitQueue, check_may_wait};
@@ -317,7 +317,15 @@ impl Readiness {
             known.arm(on.source.raw(), on.interest);
             match guard.wait(0, on.reason(), on.object(), Limit::cancellable(on.deadline)) {
                 Outcome::Woken => {}
-                Outcome::Expired => return Err(timed_out()),
+                Outcome::Expired => {
+                    // After a short read nobody has looked yet: what had come before this
+                    // call is not late.
+                    return match attempt() {
+                        Ok((result, _)) => Ok(result),
+                        Err(error) if is_not_yet(&error) => Err(timed_out()),
+                        Err(error) => Err(error),
+                    };
+                }
                 Outcome::Cancelled => return Err(Cancelled::current().into_io()),
             }
         }

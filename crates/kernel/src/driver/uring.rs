@@ -20,7 +20,9 @@ use std::sync::Arc;
 use io_uring::{IoUring, opcode, squeue, types};
 
 use super::readiness::{Home, Readiness};
-use super::{Caller, Interest, IoWait, On, Signal, clear_signal, recv_message_now, recv_now};
+use super::{
+    Caller, Interest, IoWait, On, Signal, clear_signal, is_not_yet, recv_message_now, recv_now,
+};
 use crate::cancel::Cancelled;
 use crate::record::Named;
 use crate::sys;
@@ -336,6 +338,15 @@ impl Uring {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait_ready(on)?;
                     source.set_drained(false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && source.drained() => {
+                    source.set_drained(false);
+                    // Nobody has looked yet: what had come before this call is not late.
+                    return match recv_now(source.raw(), buf, flags) {
+                        Ok((received, _)) => Ok(received),
+                        Err(late) if is_not_yet(&late) => Err(error),
+                        Err(error) => Err(error),
+                    };
                 }
                 Err(error) => {
                     source.set_drained(false);

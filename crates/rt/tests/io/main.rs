@@ -3,6 +3,8 @@
 //! Each test runs on a plain thread and on runtimes of its own, under each driver and with one
 //! and two workers: see `stage`. `ROPEWALK_DRIVER` and `ROPEWALK_WORKERS` narrow the choice.
 
+mod connections;
+mod datagrams;
 mod lookups;
 // Each test binary uses its own part of these.
 #[allow(dead_code)]
