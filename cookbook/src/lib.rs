@@ -32,6 +32,7 @@
 //! | C9 | `run_in_executor`, `asyncio.to_thread` | `c9_executor` |
 //! | C10 | libev: the back end (select, poll, epoll) chosen by environment | `c10_back_ends` |
 //! | C12 | a million tasks | `c12_million` |
+//! | C13 | cooperative, not pre-emptive: computing stalls the neighbours | `c13_cooperative` |
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
 //! | E2 | `future.add_done_callback` | `e2_callbacks` |
 //! | E8 | a pool as a queue of tokens: take one, run, put it back | `e8_tokens` |

@@ -1,5 +1,6 @@
 //! Rows C: what makes coroutines more than threads.
 
+use crate::program::c13_cooperative::{self, Manner};
 use crate::program::{c12_million, c14_implicit};
 
 /// C12: many at once, each asleep on a stack of its own, for far less than a thread's.
@@ -14,6 +15,22 @@ fn a_hundred_thousand_sleep_at_once() {
     // 1 MiB in a debug build.
     let bytes = sleepers.bytes_each();
     assert!((4096..32 * 1024).contains(&bytes), "{bytes} bytes each");
+}
+
+/// C13: one who computes in one go leaves its neighbour no turn, and the watcher sees it; giving
+/// way and another thread both help.
+#[test]
+fn computing_stalls_the_neighbours_unless_it_gives_way() {
+    const END: u32 = 500_000;
+    const PRIMES: usize = 41_538;
+    let greedy = c13_cooperative::compute(Manner::Greedy, END).unwrap();
+    assert_eq!((greedy.primes, greedy.turns), (PRIMES, 0), "{greedy:?}");
+    assert_ne!(greedy.kept, 0, "{greedy:?}");
+    for manner in [Manner::Yielding, Manner::Unblocked] {
+        let outcome = c13_cooperative::compute(manner, END).unwrap();
+        assert_eq!(outcome.primes, PRIMES, "{outcome:?}");
+        assert_ne!(outcome.turns, 0, "{manner:?}: {outcome:?}");
+    }
 }
 
 /// C14: no set-up, and the workers are there.

@@ -4,6 +4,8 @@
 pub mod c10_back_ends;
 #[path = "../../examples/c12_million.rs"]
 pub mod c12_million;
+#[path = "../../examples/c13_cooperative.rs"]
+pub mod c13_cooperative;
 #[path = "../../examples/c14_implicit.rs"]
 pub mod c14_implicit;
 #[path = "../../examples/c1_generators.rs"]

@@ -184,7 +184,7 @@ pub(crate) fn watch(shared: &Arc<Shared>, patience_ns: u64) {
     if list.thread.is_none() {
         list.number += 1;
         let number = list.number;
-        let thread = thread::Builder::new().name("ropewalk-watcher".into());
+        let thread = thread::Builder::new().name("ropewalk/watcher".into());
         match thread.spawn(move || serve(number)) {
             Ok(thread) => list.thread = Some(thread),
             Err(error) => eprintln!("ropewalk: no thread for the watcher: {error}"),

@@ -133,7 +133,7 @@ fn switched_off_it_is_not_there() {
         let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
         names
             .flatten()
-            .filter(|name| name.trim_end() == "ropewalk-watche")
+            .filter(|name| name.trim_end() == "ropewalk/watche")
             .count()
     };
     well_alone(&[("ROPEWALK_WATCH", "off")], || {
