@@ -3,6 +3,8 @@
 //! Runs on the watcher's thread and touches only copies. The tables (`.eh_frame`) are copied
 //! too, while the loader's list is locked: a library may be unloaded at any time.
 
+use std::fmt::Write as _;
+
 use super::sample::Sample;
 use crate::inspect::symbols;
 
@@ -16,11 +18,30 @@ pub(super) fn describe(sample: &Sample) -> String {
         // The others are return addresses, which lie behind their calls.
         *first += 1;
     }
-    let folded = symbols::describe(&addresses);
-    if folded.is_empty() {
-        return "      (in the runtime's own code)\n".into();
+    let frames = symbols::resolve(&addresses).frames;
+    // Reports are rare, and the debug information that was read for one is large.
+    symbols::forget();
+    let mut text = String::new();
+    for (index, frame) in frames.iter().enumerate() {
+        // Of std's own frames in a row only the one that was called.
+        if is_stds(frame) && frames.get(index + 1).is_some_and(is_stds) {
+            continue;
+        }
+        let _ = writeln!(text, "      {}", frame.function);
+        if let Some(file) = &frame.file {
+            let _ = writeln!(text, "        at {file}:{}", frame.line.unwrap_or(0));
+        }
     }
-    folded
+    if text.is_empty() {
+        return "      (no frames were found)\n".into();
+    }
+    text
+}
+
+/// Says whether it is a function of std's, by the file it is in.
+fn is_stds(frame: &symbols::Frame) -> bool {
+    let file = frame.file.as_deref().unwrap_or_default();
+    file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/")
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -59,7 +59,7 @@ impl Worker {
         if self.has_work() || self.find_fresh() {
             return true;
         }
-        self.hosts.trim();
+        self.trim_hosts();
         self.shared.note_idle();
         if self.shared.is_stopping() {
             return false;

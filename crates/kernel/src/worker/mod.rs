@@ -73,6 +73,10 @@ const HOUSEKEEPING: u32 = 64;
 /// Operations that a coroutine may do without waiting before it gives way.
 const BUDGET: u32 = 128;
 
+/// Grows whenever a worker of any runtime finds no stack for a coroutine. The others then give
+/// back what lies idle with them: otherwise one could keep all there are.
+static STACKS_WANTED: AtomicU64 = AtomicU64::new(0);
+
 /// A record on its way to a worker that starts it.
 pub(crate) struct Fresh(pub(crate) NonNull<Record>);
 
@@ -204,6 +208,8 @@ pub(crate) struct Worker {
     pub(crate) driver: Driver,
     wheel: UnsafeCell<Wheel>,
     hosts: HostPool,
+    /// [`STACKS_WANTED`] when this worker last gave its idle stacks back.
+    stacks_given: Cell<u64>,
     magazine: Magazine,
     ids: Cell<(u64, u64)>,
     /// Whether what it starts is cancelled: its runtime closes.
@@ -253,6 +259,7 @@ impl Worker {
             driver,
             wheel: UnsafeCell::new(Wheel::new(now)),
             hosts,
+            stacks_given: Cell::new(STACKS_WANTED.load(Ordering::SeqCst)),
             magazine: Magazine::default(),
             ids: Cell::new((0, 0)),
             cancelling: Cell::new(false),
@@ -582,8 +589,7 @@ impl Worker {
             .store(queued as u64, Ordering::Relaxed);
     }
 
-    /// Gives a fresh task its host; with no memory for one it goes back to the queue, or,
-    /// if nothing that runs could ever free a stack, the process ends with the reason.
+    /// Gives a fresh task its host; with no memory for one it goes back to the queue, and waits.
     fn host_for(&self, task: NonNull<Record>) -> Option<NonNull<Host>> {
         // SAFETY: a queued record is alive.
         let record = unsafe { task.as_ref() };
@@ -612,14 +618,35 @@ impl Worker {
     #[cold]
     fn without_stack(&self, task: NonNull<Record>, error: &std::io::Error) {
         self.shared.report_no_stack(error);
-        // It waits for a stack to be freed, behind everything that may free one. With
-        // nothing else alive here the wait would be for ever, but memory may come back
+        // It waits for a stack to be freed, behind everything that may free one, and where
+        // others can take it who have one. They are asked for those that lie idle with them.
+        // SAFETY: a queued record is alive.
+        if self.alone || unsafe { task.as_ref() }.has(record::LOCAL) {
+            self.fresh_local.push(task);
+        } else {
+            self.fresh.push(Fresh(task));
+        }
+        STACKS_WANTED.fetch_add(1, Ordering::SeqCst);
+        for other in &self.shared.workers {
+            other.rouse();
+        }
+        // With nothing else alive here the wait would be for ever, but memory may come back
         // from outside: look again after a pause.
-        self.fresh_local.push(task);
         if self.run.is_empty() && self.next.get().is_null() {
             let pause_ns = 1_000_000;
             self.driver.poll(self, Some(pause_ns));
             self.keep_house();
+        }
+    }
+
+    /// Gives back the memory of idle hosts that are too many; all of them, if somebody has
+    /// found no stack since.
+    fn trim_hosts(&self) {
+        let wanted = STACKS_WANTED.load(Ordering::SeqCst);
+        if self.stacks_given.replace(wanted) == wanted {
+            self.hosts.trim();
+        } else {
+            self.hosts.clear();
         }
     }
 
@@ -630,7 +657,7 @@ impl Worker {
         self.driver.poll(self, Some(0));
         self.fire_timers();
         self.sample_queue();
-        self.hosts.trim();
+        self.trim_hosts();
         if self.run.is_empty() || self.ticks.get().is_multiple_of(HOUSEKEEPING * 4) {
             self.take_placed();
         }
