@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -9,6 +10,9 @@ use super::format;
 use super::snapshot::Metrics;
 use super::socket::{self, Connection};
 use crate::say;
+
+/// How long to wait for one: it may be stopped, and others are to be listed too.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that answers.
 #[derive(Debug, Serialize)]
@@ -66,7 +70,7 @@ fn pids() -> Vec<u32> {
 
 /// Asks a process who it is; `None` if it doesn't answer.
 fn process(pid: u32) -> Option<Process> {
-    let mut connection = Connection::open(pid).ok()?;
+    let mut connection = Connection::open(pid, PATIENCE).ok()?;
     let body = connection.ask("metrics json").ok()?;
     let metrics: Metrics = serde_json::from_str(&body).ok()?;
     Some(Process {

@@ -20,6 +20,8 @@ use std::time::Duration;
 use crate::duration;
 use socket::Connection;
 
+/// How long an answer may take to begin or to go on: a dump waits for busy workers.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The shortest time between two looks.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -81,7 +83,7 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
         (false, false, true) => return Err("--json goes with --dump or --metrics".to_owned()),
         (false, false, false) => return show(pid, args.interval),
     };
-    let mut connection = Connection::open(pid)?;
+    let mut connection = Connection::open(pid, PATIENCE)?;
     let mut body = connection.ask(request).map_err(|e| e.to_string())?;
     if !args.json {
         body = format::without_controls(&body);
@@ -94,7 +96,7 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
 
 /// Shows the process in the terminal.
 fn show(pid: u32, interval: Duration) -> Result<u8, String> {
-    let connection = Connection::open(pid)?;
+    let connection = Connection::open(pid, PATIENCE)?;
     if !io::stdout().is_terminal() {
         return Err(
             "standard output is not a terminal: use --dump or --metrics to print".to_owned(),

@@ -29,6 +29,9 @@ use crate::interrupt;
 /// How long a key may wait for nothing to happen: signals and answers are looked for in between.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How many of a group's tasks are asked for.
+const TASKS_MAX: usize = 100;
+
 /// What the asking thread reports.
 enum Report {
     Look(Box<Look>),
@@ -213,7 +216,12 @@ fn try_ask(connection: &mut Connection) -> Result<Look, AskError> {
     };
     let at = Instant::now();
     let opened = connection.opened;
-    let text = connection.ask("dump json").map_err(AskError::Socket)?;
+    let request = format!("dump json {TASKS_MAX}");
+    let text = match connection.ask(&request) {
+        Err(Error::Refused(_)) => connection.ask("dump json"),
+        answer => answer,
+    };
+    let text = text.map_err(AskError::Socket)?;
     let dump: Dump = serde_json::from_str(&text).map_err(AskError::Json)?;
     Ok(Look {
         dump,

@@ -37,6 +37,8 @@ pub(super) struct Group {
     pub(super) stack: Vec<Frame>,
     /// How many frames of the runtime were left out.
     pub(super) folded: u64,
+    /// How long the first of them has waited.
+    pub(super) waiting_ms_max: Option<u64>,
     /// Some or all of them.
     pub(super) tasks: Vec<Task>,
 }
@@ -52,9 +54,10 @@ impl Group {
             .unwrap_or("?")
     }
 
-    /// Returns how long the first of them has waited.
+    /// Returns how long the first of them has waited, as far as it is known.
     pub(super) fn longest_ms(&self) -> Option<u64> {
-        self.tasks.iter().filter_map(|task| task.waiting_ms).max()
+        let known = self.tasks.iter().filter_map(|task| task.waiting_ms).max();
+        self.waiting_ms_max.max(known)
     }
 
     /// Returns the function they are in, as far as it is known.

@@ -18,8 +18,6 @@ use std::time::Duration;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, geteuid, test_kill_process};
 
-/// How long an answer may take to begin or to go on: a dump waits for busy workers.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest answer that is taken.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 /// How often to try again when the process is busy with others, and how long to wait before.
@@ -43,10 +41,7 @@ impl fmt::Display for Error {
             Error::Ended(pid) => write!(f, "process {pid} ended"),
             Error::Refused(text) => write!(f, "the process answers: {text}"),
             Error::Failed(pid, e) if e.kind() == io::ErrorKind::WouldBlock => {
-                write!(
-                    f,
-                    "process {pid} has not answered for {PATIENCE:?}: is it stopped?"
-                )
+                write!(f, "process {pid} does not answer: is it stopped?")
             }
             Error::Failed(pid, e) => write!(f, "cannot ask process {pid}: {e}"),
         }
@@ -58,6 +53,8 @@ impl fmt::Display for Error {
 pub(super) struct Connection {
     pid: u32,
     path: PathBuf,
+    /// How long an answer may take to begin or to go on.
+    patience: Duration,
     stream: Option<BufReader<UnixStream>>,
     /// How many times it has been opened.
     pub(super) opened: u32,
@@ -68,11 +65,12 @@ impl Connection {
     ///
     /// # Errors
     /// A sentence that says what to do.
-    pub(super) fn open(pid: u32) -> Result<Connection, String> {
+    pub(super) fn open(pid: u32, patience: Duration) -> Result<Connection, String> {
         if let Some(path) = find(pid) {
             let mut connection = Connection {
                 pid,
                 path,
+                patience,
                 stream: None,
                 opened: 0,
             };
@@ -132,7 +130,7 @@ impl Connection {
     }
 
     fn connect(&mut self) -> Result<&mut BufReader<UnixStream>, Error> {
-        let stream = connect(&self.path).map_err(|e| match e.kind() {
+        let stream = connect(&self.path, self.patience).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::Ended(self.pid),
             _ => Error::Failed(self.pid, e),
         })?;
@@ -151,15 +149,15 @@ fn is_closed(e: &io::Error) -> bool {
     )
 }
 
-fn connect(path: &Path) -> io::Result<UnixStream> {
+fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(path)?;
     // The folder keeps others out; this makes sure that nobody else answers in its name.
     if socket_peercred(&stream)?.uid != geteuid() {
         let text = "the socket belongs to another user";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     Ok(stream)
 }
 

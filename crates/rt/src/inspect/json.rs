@@ -102,6 +102,11 @@ impl Dump {
     /// Times are in milliseconds, addresses are strings in hexadecimal, and what is not known is
     /// `null`.
     pub fn to_json(&self) -> String {
+        self.to_json_with(usize::MAX)
+    }
+
+    /// As [`to_json`](Self::to_json), with no more than `tasks_max` of each group's tasks.
+    pub(super) fn to_json_with(&self, tasks_max: usize) -> String {
         let mut json = Json::default();
         json.object(|json| {
             json.key("pid").integer(self.pid);
@@ -109,7 +114,8 @@ impl Dump {
             let taken = self.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
             json.key("taken_unix_ms").integer(taken.as_millis());
             json.key("runtimes").array(&self.runtimes, runtime);
-            json.key("groups").array(&self.groups, group);
+            json.key("groups")
+                .array(&self.groups, |json, of| group(json, of, tasks_max));
         });
         json.finish()
     }
@@ -127,14 +133,18 @@ fn runtime(json: &mut Json, runtime: &RuntimeInfo) {
     });
 }
 
-fn group(json: &mut Json, group: &Group) {
+fn group(json: &mut Json, group: &Group, tasks_max: usize) {
     json.object(|json| {
         json.key("count").integer(group.tasks.len());
         json.key("state").string(group.state.as_str());
         json.key("reason").option(group.reason, Json::string);
         json.key("stack").array(&group.stack, frame);
         json.key("folded").integer(group.folded);
-        json.key("tasks").array(&group.tasks, task);
+        let longest = group.tasks.iter().filter_map(|task| task.waiting).max();
+        json.key("waiting_ms_max")
+            .option(longest, |json, longest| json.integer(longest.as_millis()));
+        json.key("tasks")
+            .array(group.tasks.iter().take(tasks_max), task);
     });
 }
 

@@ -6,9 +6,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ropewalk_rt::sync::Semaphore;
 use ropewalk_rt::{Runtime, channel, inspect};
+use serde_json::Value;
 
 const CHILD: &str = "ROPEWALK_SOCKET_TEST_CHILD";
 
@@ -108,6 +111,19 @@ fn it_is_open_while_somebody_wants_it() {
         assert_eq!(first.path(), second.path());
         drop(first);
         pause("one is left");
+        let runtime = Runtime::builder().workers(1).watch(None).build().unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        let handles: Vec<_> = (0..10)
+            .map(|_| {
+                let gate = Arc::clone(&gate);
+                runtime.spawn(move || drop(gate.acquire()))
+            })
+            .collect();
+        pause("ten wait");
+        gate.add_permits(10);
+        handles
+            .into_iter()
+            .for_each(|handle| handle.join().unwrap());
         drop(second);
         pause("none is left");
         let third = inspect::serve().unwrap();
@@ -118,6 +134,26 @@ fn it_is_open_while_somebody_wants_it() {
     let socket = child.socket();
     child.await_line("one is left");
     assert_eq!(ask(&socket, "ping"), "pong\n");
+    child.go_on();
+    child.await_line("ten wait");
+    let ten = |request: &str| loop {
+        let dump: Value = serde_json::from_str(&ask(&socket, request)).unwrap();
+        let groups = dump["groups"].as_array().unwrap();
+        let mut waiting = groups
+            .iter()
+            .filter(|group| group["reason"] == "waiting for a permit");
+        match waiting.next() {
+            Some(group) if group["count"] == 10 => {
+                assert!(group["waiting_ms_max"].is_u64());
+                return group["tasks"].as_array().unwrap().len();
+            }
+            _ => {}
+        }
+    };
+    assert_eq!(
+        (ten("dump json"), ten("dump json 3"), ten("dump json 0")),
+        (10, 3, 0)
+    );
     let mut connected = UnixStream::connect(&socket).unwrap();
     connected.write_all(b"ping\n").unwrap();
     connected.read_exact(&mut [0; 10]).unwrap();

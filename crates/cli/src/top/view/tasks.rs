@@ -12,8 +12,6 @@ use crate::top::state::State;
 
 /// Below this height there is no room for groups and a stack at once.
 const HEIGHT_BOTH: u16 = 12;
-/// How many of a group's tasks are listed.
-const TASKS_MAX: usize = 100;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State) {
     if state.detail {
@@ -115,8 +113,8 @@ fn draw_group(frame: &mut Frame<'_>, area: Rect, state: &State, block: Option<Bl
         let frames = format!("  ({} frames of the runtime)", group.folded);
         lines.push(Line::styled(frames, DIM));
     }
-    lines.extend(group.tasks.iter().take(TASKS_MAX).map(describe));
-    let shown = group.tasks.len().min(TASKS_MAX) as u64;
+    lines.extend(group.tasks.iter().map(describe));
+    let shown = group.tasks.len() as u64;
     if group.count > shown {
         let more = format!("  and {} more", group.count - shown);
         lines.push(Line::styled(more, DIM));

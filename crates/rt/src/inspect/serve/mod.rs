@@ -42,8 +42,8 @@ static CURRENT: Mutex<Weak<Running>> = Mutex::new(Weak::new());
 /// `/tmp/ropewalk-<uid>/<pid>.sock`. Only processes of the same effective user may connect. They
 /// see names, places in the source and addresses, but no data of the program.
 ///
-/// A request is one of the lines `dump text`, `dump json`, `metrics json`, `metrics prometheus`
-/// and `ping`. The answer is a line `ok <bytes>` and as many bytes, or a line `error <text>`.
+/// A request is one of the lines `dump text`, `dump json`, `dump json 20` (with no more than 20 of
+/// each group's tasks), `metrics json`, `metrics prometheus` and `ping`. The answer is a line `ok <bytes>` and as many bytes, or a line `error <text>`.
 ///
 /// # Errors
 ///
@@ -181,10 +181,22 @@ fn is_want_of_descriptors(error: &io::Error) -> bool {
 
 /// Answers a request.
 fn answer(request: &str) -> Result<String, String> {
+    // One dump at a time: each takes some of the workers' time.
+    static DUMPING: Mutex<()> = Mutex::new(());
+    let dump = || {
+        let _one = DUMPING.lock().unwrap_or_else(PoisonError::into_inner);
+        super::dump()
+    };
+    if let Some(tasks_max) = request.strip_prefix("dump json ") {
+        let tasks_max = tasks_max
+            .parse()
+            .map_err(|_| "that is no number of tasks")?;
+        return Ok(dump().to_json_with(tasks_max));
+    }
     match request {
         "ping" => Ok("pong\n".to_owned()),
-        "dump text" => Ok(super::dump().to_string()),
-        "dump json" => Ok(super::dump().to_json()),
+        "dump text" => Ok(dump().to_string()),
+        "dump json" => Ok(dump().to_json()),
         "metrics json" => Ok(super::metrics().to_json()),
         "metrics prometheus" => Ok(super::metrics().to_prometheus()),
         _ => Err(
