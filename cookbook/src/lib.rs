@@ -16,6 +16,8 @@
 //! | T6 | `Lock`, `RLock` | `t6_locks` |
 //! | T7 | `Condition`: `wait`, `notify`, `notify_all` | `t7_condition` |
 //! | T8 | `Semaphore(5)`, `BoundedSemaphore`; a pool of connections | `t8_semaphore` |
+//! | T9 | `Event`: workers wait for a service (Redis) to be ready, and give up after three tries | `t9_event` |
+//! | T10 | read, format and save by three threads | `t10_pipeline` |
 //! | T11 | `threading.local()` | `t11_locals` |
 //! | T12 | changing a dict or a list while iterating over it | `t12_iterate` |
 //! | Q1 | `Queue(maxsize)`, `put`, `get`, `put_nowait`, `get_nowait`, `qsize`, `empty`, `full`, `Full`, `Empty` | `q1_queue` |
@@ -31,6 +33,7 @@
 //! | C8 | asyncio's event loop: `run_until_complete`, `run_forever`, `stop`, `call_soon`, `call_later`, `call_at`, `close` | `c8_event_loop` |
 //! | C9 | `run_in_executor`, `asyncio.to_thread` | `c9_executor` |
 //! | C10 | libev: the back end (select, poll, epoll) chosen by environment | `c10_back_ends` |
+//! | C11 | subprocesses from the loop: `create_subprocess_exec`, `communicate`, timeouts that kill | `c11_subprocesses` |
 //! | C12 | a million tasks | `c12_million` |
 //! | C13 | cooperative, not pre-emptive: computing stalls the neighbours | `c13_cooperative` |
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
@@ -40,6 +43,7 @@
 //! | N2 | a non-blocking server on one thread: `setblocking(False)`, pending sends, removals | `n2_nonblocking` |
 //! | N6 | asyncio's streams and `drain`, transports and protocols, datagrams | `n6_protocols` |
 //! | N10 | `socketserver`: `TCPServer`, `UDPServer`, `serve_forever`, `shutdown` | `n10_socketserver` |
+//! | N12 | a server that answers each client by what is typed on the console | `n12_console` |
 //! | W1 | raw HTTP/1.0 GET over a stream, several hosts at once | `w1_raw_http` |
 //! | N7 | sticky packets: TCP has no message borders | `n7_framing` |
 //! | W2 | callback client: tasks with a callback each, run until all are done | `w2_callbacks` |

@@ -7,6 +7,7 @@ mod generators;
 mod locals;
 mod locks;
 mod network;
+mod processes;
 // Of each program only `main` is not called.
 #[allow(dead_code)]
 pub mod program;

@@ -2,6 +2,8 @@
 
 #[path = "../../examples/c10_back_ends.rs"]
 pub mod c10_back_ends;
+#[path = "../../examples/c11_subprocesses.rs"]
+pub mod c11_subprocesses;
 #[path = "../../examples/c12_million.rs"]
 pub mod c12_million;
 #[path = "../../examples/c13_cooperative.rs"]
@@ -32,6 +34,8 @@ pub mod e8_tokens;
 pub mod n10_socketserver;
 #[path = "../../examples/n11_lookups.rs"]
 pub mod n11_lookups;
+#[path = "../../examples/n12_console.rs"]
+pub mod n12_console;
 #[path = "../../examples/n1_echo.rs"]
 pub mod n1_echo;
 #[path = "../../examples/n2_nonblocking.rs"]
@@ -52,6 +56,8 @@ pub mod q2_lifo_priority;
 pub mod q3_task_done;
 #[path = "../../examples/q4_uneven.rs"]
 pub mod q4_uneven;
+#[path = "../../examples/t10_pipeline.rs"]
+pub mod t10_pipeline;
 #[path = "../../examples/t11_locals.rs"]
 pub mod t11_locals;
 #[path = "../../examples/t12_iterate.rs"]
@@ -72,6 +78,8 @@ pub mod t6_locks;
 pub mod t7_condition;
 #[path = "../../examples/t8_semaphore.rs"]
 pub mod t8_semaphore;
+#[path = "../../examples/t9_event.rs"]
+pub mod t9_event;
 #[path = "../../examples/w1_raw_http.rs"]
 pub mod w1_raw_http;
 #[path = "../../examples/w2_callbacks.rs"]

@@ -33,6 +33,17 @@ const RUNS: &[Run] = &[
         lines: &["doubles: [0, 2, 4, 6, 8, 10, 12, 14]"],
     },
     Run {
+        program: "c11_subprocesses",
+        arguments: &[],
+        lines: &[
+            "at once: [\"ONE\", \"TWO\", \"THREE\"]",
+            "20 alive at once, 20 ended well",
+            "a talk: [\"you said: hello\", \"you said: good bye\"]",
+            "killed after: \"so far so good\\n\"",
+            "what it had started has ended too: true",
+        ],
+    },
+    Run {
         program: "c12_million",
         arguments: &["50000"],
         lines: &["50000 woken and joined"],
@@ -165,6 +176,11 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "n12_console",
+        arguments: &[],
+        lines: &["the console is closed, after 0 answers"],
+    },
+    Run {
         program: "n1_echo",
         arguments: &[],
         lines: &[
@@ -259,6 +275,11 @@ const RUNS: &[Run] = &[
             "a fast producer, never too many: true",
             "a fast consumer, never too many: true",
         ],
+    },
+    Run {
+        program: "t10_pipeline",
+        arguments: &[],
+        lines: &["saved 0 lines"],
     },
     Run {
         program: "t11_locals",
@@ -361,6 +382,11 @@ const RUNS: &[Run] = &[
             "40 questions over 5 connections, at most 5 at once",
             "a broken connection: (UnexpectedEof, \"HELLO AGAIN\")",
         ],
+    },
+    Run {
+        program: "t9_event",
+        arguments: &["2"],
+        lines: &["all gave up: true", "set already: Some(1)"],
     },
     Run {
         program: "w1_raw_http",
