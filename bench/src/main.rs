@@ -4,7 +4,7 @@
 //! prints one JSON object a line on standard output and a Markdown table on standard error.
 //! BENCHMARKS.md says what each benchmark measures and how.
 //!
-//! The rooms: `switch`, `spawn`, `memory`, `mutex`, `channel`, `timers`, `echo` and `http` hold
+//! The rooms: `switch`, `spawn`, `memory`, `mutex`, `channel`, `timers`, `udp`, `echo` and `http` hold
 //! one benchmark each; `peers` holds the contenders' side of them; `child` runs a contender in
 //! a process of its own; `contest` takes the contenders' turns, `server` for the servers,
 //! `paced` for the others; `load` generates the load of the server benchmarks; `measure` reads
@@ -30,6 +30,7 @@ mod server;
 mod spawn;
 mod switch;
 mod timers;
+mod udp;
 
 use std::process::ExitCode;
 
@@ -38,13 +39,14 @@ use report::Report;
 
 type Benchmark = fn(&Arguments) -> Report;
 
-const BENCHMARKS: [(&str, Benchmark); 9] = [
+const BENCHMARKS: [(&str, Benchmark); 10] = [
     ("switch", switch::run),
     ("spawn", spawn::run),
     ("memory", memory::run),
     ("mutex", mutex::run),
     ("channel", channel::run),
     ("timers", timers::run),
+    ("udp", udp::run),
     ("echo", echo::run),
     ("http", http::run),
     ("http-pipelined", http::run_pipelined),

@@ -5,6 +5,7 @@
 
 mod axum;
 mod bare;
+mod datagrams;
 mod gate;
 mod hyper;
 mod locks;

@@ -1,9 +1,9 @@
-//! What the contenders of `mutex`, `channel` and `timers` have in common.
+//! What the contenders of `mutex`, `channel`, `timers` and `udp` have in common.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{locks, messages, sleeps};
+use super::{datagrams, locks, messages, sleeps};
 use crate::measure::Usage;
 
 /// What a contender's process keeps from one portion to the next.
@@ -81,6 +81,7 @@ impl Fixed {
         let before = Usage::of_this_process();
         let done = locks::run(self, contender, command, first, second, n)
             .or_else(|| messages::run(self, contender, command, counts).map(Done::from))
+            .or_else(|| datagrams::run(self, contender, command, counts).map(Done::from))
             .or_else(|| sleeps::run(self, contender, command, n).map(Done::from))
             .unwrap_or_else(|| panic!("{contender} takes no part in {command}"));
         let used = Usage::of_this_process().since(before);

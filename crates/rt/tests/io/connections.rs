@@ -135,7 +135,7 @@ macro_rules! suite {
             #[test]
             fn closing_with_something_unread() {
                 on_each(|| {
-                    let (mut client, mut server) = $pair();
+                    let (mut client, server) = $pair();
                     client.write_all(b"unread").unwrap();
                     // It has arrived.
                     server.peek(&mut [0; 6]).unwrap();
