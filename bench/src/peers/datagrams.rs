@@ -29,12 +29,9 @@ pub(super) fn run(
     };
     let rounds: Vec<u64> = split(n / (window + 1), pairs).collect();
     match contender {
-        "ropewalk" | "ropewalk-epoll" => Some(with_ropewalk(
-            fixed.ropewalk(1),
-            connected,
-            &rounds,
-            window,
-        )),
+        "ropewalk" | "ropewalk-epoll" => {
+            Some(with_ropewalk(fixed.ropewalk(1), connected, &rounds, window))
+        }
         "tokio" => {
             let all = with_tokio(connected, rounds, window);
             Some(run_on_tokio(fixed.tokio(1), all))

@@ -35,6 +35,10 @@ pub struct SysTable {
     pub pipe: fn() -> io::Result<[c_int; 2]>,
     /// `pidfd_open(2)`.
     pub pidfd_open: fn(libc::pid_t) -> io::Result<c_int>,
+    /// `recvmmsg(2)` without a timeout.
+    pub recvmmsg: unsafe fn(c_int, *mut libc::mmsghdr, u32, c_int) -> io::Result<usize>,
+    /// `sendmmsg(2)`.
+    pub sendmmsg: unsafe fn(c_int, *mut libc::mmsghdr, u32, c_int) -> io::Result<usize>,
     /// `socket(2)`.
     pub socket: fn(c_int, c_int, c_int) -> io::Result<c_int>,
     /// `accept4(2)`.
@@ -88,6 +92,8 @@ static REAL: SysTable = SysTable {
     send: real::send,
     recvmsg: real::recvmsg,
     sendmsg: real::sendmsg,
+    recvmmsg: real::recvmmsg,
+    sendmmsg: real::sendmmsg,
     readv: real::readv,
     writev: real::writev,
     readv_nowait: real::readv_nowait,
@@ -249,6 +255,27 @@ mod real {
         // SAFETY: no pointers.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         check(fd as c_int)
+    }
+
+    pub(super) unsafe fn recvmmsg(
+        fd: c_int,
+        msgs: *mut libc::mmsghdr,
+        count: u32,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's headers and all they point at are valid; no timeout.
+        let received = unsafe { libc::recvmmsg(fd, msgs, count, flags, std::ptr::null_mut()) };
+        check(received).map(|n| n as usize)
+    }
+
+    pub(super) unsafe fn sendmmsg(
+        fd: c_int,
+        msgs: *mut libc::mmsghdr,
+        count: u32,
+        flags: c_int,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's headers and all they point at are valid.
+        check(unsafe { libc::sendmmsg(fd, msgs, count, flags) }).map(|n| n as usize)
     }
 
     pub(super) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> io::Result<c_int> {

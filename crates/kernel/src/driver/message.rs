@@ -111,6 +111,16 @@ impl Address {
         self.len == 0
     }
 
+    /// Where the system may write an address, and how much room there is.
+    pub(super) fn room(&mut self) -> (*mut libc::sockaddr, libc::socklen_t) {
+        (std::ptr::from_mut(&mut self.storage).cast(), Address::ROOM)
+    }
+
+    /// Notes how long the address is that the system wrote there.
+    pub(super) fn set_len(&mut self, len: libc::socklen_t) {
+        self.len = len.min(Address::ROOM);
+    }
+
     /// Lets a system call that writes an address and its length fill this one.
     pub fn fill<R>(
         call: impl FnOnce(*mut libc::sockaddr, *mut libc::socklen_t) -> io::Result<R>,

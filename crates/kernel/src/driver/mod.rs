@@ -43,6 +43,7 @@
 //! no call per connection under load (the direct loop accepts until `EAGAIN`), and would
 //! leave accepted connections inside a ring when a listener closes.
 
+mod batch;
 mod epoll;
 pub mod file;
 mod level;
@@ -55,6 +56,7 @@ mod source;
 mod stream;
 mod uring;
 
+pub use batch::BATCH_MAX;
 use message::recv_message_now;
 pub use message::{Address, Received};
 pub(crate) use poller::{Futures, anyone_waits};

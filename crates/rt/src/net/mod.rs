@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod addr;
+mod batch;
 mod endpoint;
 mod futures;
 mod halves;
@@ -19,6 +20,7 @@ mod udp;
 pub mod unix;
 
 pub use addr::{ToSocketAddrs, lookup_host};
+pub use batch::DatagramBatch;
 pub use halves::{ReadHalf, ReuniteError, SplitStream, WriteHalf};
 pub use listener::{Incoming, TcpListener};
 pub use socket::TcpSocket;

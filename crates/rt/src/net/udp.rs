@@ -57,7 +57,7 @@ use super::{ToSocketAddrs, each_addr};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UdpSocket {
-    inner: Endpoint,
+    pub(super) inner: Endpoint,
 }
 
 /// A datagram that was received; from [`UdpSocket::recv_datagram`] and its likes.

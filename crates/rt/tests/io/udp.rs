@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ropewalk_rt::net::UdpSocket;
+use ropewalk_rt::net::{DatagramBatch, UdpSocket};
 use ropewalk_rt::{coroutine, spawn};
 
 use crate::stage::on_each;
@@ -316,4 +316,60 @@ fn multicast() {
     if six.join_multicast_v6(&group, 1).is_ok() {
         six.leave_multicast_v6(&group, 1).unwrap();
     }
+}
+
+// Many at once: those that are there, no more than there is room for, borders and truncation as
+// with one; and a wait if there are none.
+#[test]
+fn batches() {
+    on_each(|| {
+        let (client, server, addr) = two();
+        let from = client.local_addr().unwrap();
+        let mut batch = DatagramBatch::new(4, 5);
+        assert_eq!((batch.capacity(), batch.len()), (4, 0));
+        let texts = ["one", "", "too long", "four", "five", "six"];
+        let all = texts.map(|text| (text, addr));
+        assert_eq!(client.send_batch(&all).unwrap(), 6);
+        assert_eq!(client.send_batch::<&str>(&[]).unwrap(), 0);
+        let mut got = Vec::new();
+        while got.len() < texts.len() {
+            let count = server.recv_batch(&mut batch).unwrap();
+            assert!((1..=4).contains(&count) && count == batch.len());
+            for (datagram, bytes) in batch.iter() {
+                assert_eq!(datagram.from, from);
+                assert_eq!(datagram.is_truncated(), datagram.full_len == 8);
+                got.push(String::from_utf8(bytes.to_vec()).unwrap());
+            }
+        }
+        assert_eq!(got, ["one", "", "too l", "four", "five", "six"]);
+
+        server
+            .set_read_timeout(Some(Duration::from_millis(3)))
+            .unwrap();
+        let error = server.recv_batch(&mut batch).unwrap_err();
+        assert_eq!(
+            (error.kind(), batch.is_empty()),
+            (ErrorKind::TimedOut, true)
+        );
+        server.set_read_timeout(None).unwrap();
+        let receiving = spawn(move || server.recv_batch(&mut batch).map(|count| (count, batch)));
+        coroutine::yield_now();
+        // Of more than one call takes, the rest is the caller's.
+        let many = vec![("x", addr); 100];
+        assert_eq!(client.send_batch(&many).unwrap(), 64);
+        let (count, batch) = receiving.join().unwrap().unwrap();
+        assert!((1..=4).contains(&count));
+        assert!(
+            batch
+                .iter()
+                .all(|(datagram, bytes)| datagram.len == 1 && bytes == b"x")
+        );
+
+        // The first one's error is told; what went before a later one's has gone.
+        let long = vec![0; 70_000];
+        let error = client.send_batch(&[(&long[..], addr)]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(90), "EMSGSIZE: {error}");
+        let mixed = [(&b"x"[..], addr), (&long, addr)];
+        assert_eq!(client.send_batch(&mixed).unwrap(), 1);
+    });
 }
