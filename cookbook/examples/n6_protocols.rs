@@ -226,7 +226,9 @@ pub fn over_udp() -> io::Result<String> {
     let addr = server.socket().local_addr()?;
     let running = coroutine::spawn({
         let server = server.clone();
-        move || drop(run_udp(&server, Upper))
+        move || {
+            run_udp(&server, Upper);
+        }
     });
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.set_read_timeout(Some(Duration::from_secs(1)))?;
