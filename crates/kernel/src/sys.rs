@@ -75,6 +75,8 @@ pub struct SysTable {
     pub openat: unsafe fn(*const c_char, c_int, libc::mode_t, u64) -> io::Result<c_int>,
     /// `preadv2(2)`: buffers and how many, offset (-1: the file's position), flags.
     pub preadv2: unsafe fn(c_int, *const libc::iovec, c_int, i64, c_int) -> io::Result<usize>,
+    /// `sendfile(2)`: to, from, the offset, which it moves on, how much.
+    pub sendfile: unsafe fn(c_int, c_int, *mut i64, usize) -> io::Result<usize>,
     /// `pwritev2(2)`, likewise.
     pub pwritev2: unsafe fn(c_int, *const libc::iovec, c_int, i64, c_int) -> io::Result<usize>,
     /// `fsync(2)`, or `fdatasync(2)` if the flag is set.
@@ -113,6 +115,7 @@ static REAL: SysTable = SysTable {
     io_uring_enter: real::io_uring_enter,
     openat: real::openat,
     preadv2: real::preadv2,
+    sendfile: real::sendfile,
     pwritev2: real::pwritev2,
     fsync: real::fsync,
     mmap: real::mmap,
@@ -449,6 +452,16 @@ mod real {
                 size_of::<libc::open_how>(),
             )
         } as c_int)
+    }
+
+    pub(super) unsafe fn sendfile(
+        to: c_int,
+        from: c_int,
+        offset: *mut i64,
+        len: usize,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's offset is valid.
+        check_len(unsafe { libc::sendfile64(to, from, offset, len) })
     }
 
     pub(super) unsafe fn preadv2(

@@ -52,6 +52,7 @@ mod poller;
 mod readiness;
 mod select;
 mod selector;
+mod send_file;
 mod source;
 mod stream;
 mod uring;

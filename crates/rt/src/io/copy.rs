@@ -1,4 +1,20 @@
 //! Moving bytes from stream to stream.
+//!
+//! # Rejected: `splice`
+//!
+//! From connection to connection through a pipe, without a copy through the program. Measured
+//! over loopback on 2 shared cores, for each GiB, seconds of the copying thread's processor and
+//! seconds by the clock:
+//!
+//! | way | processor | clock |
+//! |---|---|---|
+//! | read and write, 64 KiB | 0.37–0.57 | 1.0–1.3 |
+//! | splice, pipe of 64 KiB | 0.54 | 1.4–1.6 |
+//! | splice, pipe of 256 KiB | 0.41 | 1.6–1.7 |
+//! | splice, pipe of 1 MiB | 0.28–0.31 | 1.6–1.7 |
+//!
+//! It is slower by the clock, saves little, and would hold a pipe of 1 MiB, two descriptors and,
+//! as `splice` waits on a socket without `O_NONBLOCK`, a thread for each direction.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;

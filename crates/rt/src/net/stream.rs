@@ -102,6 +102,17 @@ impl TcpStream {
         self.socket().shutdown(how)
     }
 
+    /// Sends some of a file; see [`io::sendfile`](crate::io::sendfile).
+    pub(crate) fn send_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<usize> {
+        let deadline = self.inner.timeouts.write_deadline();
+        self.inner.source.send_file(file, offset, len, deadline)
+    }
+
     /// Receives without taking: the next read gives the same bytes.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-use ropewalk_rt::io::{copy, copy_bidirectional};
+use ropewalk_rt::io::{copy, copy_bidirectional, sendfile};
 use ropewalk_rt::net::unix::UnixStream;
 use ropewalk_rt::net::{Shutdown, TcpListener, TcpStream};
 use ropewalk_rt::{cancel, coroutine};
 
-use crate::stage::on_each;
+use crate::stage::{on_each, until_waiting};
 
 /// Two ends of a connection.
 pub(crate) fn pair() -> (TcpStream, TcpStream) {
@@ -127,5 +127,53 @@ fn streams_of_different_kinds_are_joined() {
         drop(server);
         assert_eq!(take(&client, 100), b"and unix");
         assert_eq!(proxy.join().unwrap().unwrap(), (8, 8));
+    });
+}
+
+#[test]
+fn a_file_is_sent_whole_however_slow_the_peer() {
+    let bytes = pattern(6_000_000);
+    let path = std::env::temp_dir().join(format!("ropewalk-test-{}", std::process::id()));
+    std::fs::write(&path, &bytes).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let file = &file;
+    on_each(|| {
+        let (near, far) = pair();
+        let sent = coroutine::scope(|scope| {
+            let sending = scope.spawn(move || {
+                let sent = sendfile(file, &near, 1000, u64::MAX);
+                drop(near);
+                sent
+            });
+            // Nobody reads until the sender has nowhere to go.
+            until_waiting(sending.task().id(), "writing");
+            assert!(take(&far, u64::MAX) == bytes[1000..]);
+            sending.join().unwrap().unwrap()
+        });
+        assert_eq!(sent, 6_000_000 - 1000);
+
+        let (near, far) = pair();
+        assert_eq!(sendfile(file, &near, 5, 10).unwrap(), 10);
+        assert_eq!(sendfile(file, &near, 6_000_000, 10).unwrap(), 0);
+        assert_eq!(take(&far, 10), bytes[5..15]);
+
+        // A deadline ends it while there is no room, a reset peer by an error.
+        near.set_write_timeout(Some(Duration::from_millis(10)))
+            .unwrap();
+        let error = sendfile(file, &near, 0, u64::MAX).map(|sent| sent < 6_000_000);
+        if let Err(error) = error {
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+        }
+        drop(far);
+        let mut result = Ok(1);
+        while let Ok(1..) = result {
+            result = sendfile(file, &near, 0, 1000);
+        }
+        let kind = result.unwrap_err().kind();
+        assert!(
+            matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+            "{kind:?}"
+        );
     });
 }
