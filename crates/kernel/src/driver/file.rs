@@ -15,9 +15,9 @@
 //!
 //! A *placed* file has offsets and is always ready: a regular file, a directory, a block
 //! device. A *stream* (a FIFO, a terminal, a socket) may keep its reader waiting for as long
-//! as it likes. With a readiness driver, and from a thread, a stream's transfer waits for
-//! readiness first and so ends by deadline or cancellation; a placed file's, once it runs,
-//! may only be ended by the kernel, which on the ring it tries to and in the pool it doesn't.
+//! as it likes: its transfers are those of `stream.rs`, with every driver and from threads, and
+//! end by deadline or cancellation. A placed file's, once it runs, may only be ended by the
+//! kernel, which on the ring tries to and in the pool doesn't.
 //!
 //! # What an operation points at
 //!
@@ -35,6 +35,7 @@ use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::slice;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use io_uring::{opcode, squeue, types};
@@ -64,12 +65,10 @@ mod known {
     /// It can't be asked to read or write at once or not at all.
     pub(super) const NO_READ_NOW: u8 = 4;
     pub(super) const NO_WRITE_NOW: u8 = 8;
-    /// A selector doesn't take it.
-    pub(super) const UNPOLLABLE: u8 = 16;
     /// Something was written to it: closing may have work to do.
-    pub(super) const WRITTEN: u8 = 32;
+    pub(super) const WRITTEN: u8 = 16;
     /// It lies on a disk of this machine: what it is, the kernel has in memory.
-    pub(super) const LOCAL: u8 = 64;
+    pub(super) const LOCAL: u8 = 32;
 }
 
 /// An open file's descriptor, and what has been learnt of it.
@@ -292,11 +291,11 @@ impl Opened {
         buf: &mut [MaybeUninit<u8>],
         offset: Option<u64>,
     ) -> io::Result<usize> {
-        let iovec = libc::iovec {
+        let mut iovec = libc::iovec {
             iov_base: buf.as_mut_ptr().cast(),
             iov_len: buf.len(),
         };
-        self.transfer(Interest::Read, &raw const iovec, 1, offset)
+        self.transfer(Interest::Read, &raw mut iovec, 1, offset)
     }
 
     /// Reads into several buffers, in order; else as [`read`](Self::read).
@@ -310,7 +309,7 @@ impl Opened {
         offset: Option<u64>,
     ) -> io::Result<usize> {
         // IoSliceMut is guaranteed to have the layout of an iovec.
-        self.transfer(Interest::Read, bufs.as_ptr().cast(), bufs.len(), offset)
+        self.transfer(Interest::Read, bufs.as_mut_ptr().cast(), bufs.len(), offset)
     }
 
     /// Writes `buf`, or the first of it: at `offset`, or `None` at the file's position, which
@@ -448,72 +447,28 @@ impl Opened {
     }
 
     fn stream_transfer(&self, transfer: &Transfer) -> io::Result<usize> {
-        if let Context::Coroutine(worker, record) = Context::current()
-            && let Driver::Uring(uring) = &worker.driver
-        {
-            let caller = Caller {
-                worker,
-                record,
-                reason: transfer.reason(),
-                object: transfer.fd as usize,
-                deadline: None,
-            };
-            // SAFETY: the caller's buffers are borrowed until this returns.
-            return match retry(|| unsafe { uring.perform(caller, transfer.entry()) }) {
-                // Somebody set O_NONBLOCK: the kernel doesn't wait for us then.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.source
-                        .ready_op(transfer.direction, None, || transfer.run(0))
-                }
-                done => done.map(|moved| moved as usize),
-            };
+        if transfer.offset != AT_POSITION {
+            // An error, but with a few devices.
+            return pooled(|| transfer.run_to_its_end());
         }
-        self.ready_transfer(transfer)
-    }
-
-    /// Waits until the stream is ready, then transfers.
-    fn ready_transfer(&self, transfer: &Transfer) -> io::Result<usize> {
-        if !self.knows(transfer.no_attempt() | known::UNPOLLABLE) {
-            let attempt = || transfer.run(libc::RWF_NOWAIT);
-            match self.source.ready_op(transfer.direction, None, attempt) {
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EOPNOTSUPP | libc::ENOSYS) => self.learn(transfer.no_attempt()),
-                    Some(libc::EPERM) => self.learn(known::UNPOLLABLE),
-                    _ => return Err(error),
-                },
-                done => return done,
+        if self.never_blocks() {
+            return self
+                .source
+                .ready_op(transfer.direction, None, || transfer.run(0));
+        }
+        let first = transfer.bufs.cast_mut();
+        match transfer.direction {
+            Interest::Read => {
+                // SAFETY: made of a slice of such buffers, or of one buffer; see `transfer`.
+                let bufs = unsafe { slice::from_raw_parts_mut(first.cast(), transfer.count) };
+                self.source.read_vectored(bufs, None)
+            }
+            Interest::Write => {
+                // SAFETY: likewise.
+                let bufs = unsafe { slice::from_raw_parts(first.cast(), transfer.count) };
+                self.source.write_vectored(bufs, None)
             }
         }
-        if !self.knows(known::UNPOLLABLE) {
-            if self.never_blocks() {
-                return self
-                    .source
-                    .ready_op(transfer.direction, None, || transfer.run(0));
-            }
-            let events = match transfer.direction {
-                Interest::Read => libc::POLLIN,
-                Interest::Write => libc::POLLOUT,
-            };
-            let waited = self.source.ready_op(transfer.direction, None, || {
-                let mut fds = [libc::pollfd {
-                    fd: transfer.fd,
-                    events,
-                    revents: 0,
-                }];
-                match (sys::table().poll)(&mut fds, Some(0))? {
-                    0 => Err(io::Error::from(io::ErrorKind::WouldBlock)),
-                    _ => Ok(()),
-                }
-            });
-            match waited {
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                    self.learn(known::UNPOLLABLE);
-                }
-                waited => waited?,
-            }
-        }
-        // Ready a moment ago; if somebody else was quicker this waits where it may.
-        pooled(|| transfer.run_to_its_end())
     }
 
     /// Says whether somebody set `O_NONBLOCK`.
