@@ -36,7 +36,8 @@ use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::slice;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use io_uring::{opcode, squeue, types};
 
@@ -51,6 +52,8 @@ use crate::worker::Worker;
 
 /// The most bytes that one transfer moves; the kernel's own limit, which fits an entry.
 const TRANSFER_MAX: usize = 0x7fff_f000;
+/// As much is copied on the worker in one go.
+const QUICK_MAX: usize = 256 << 10;
 /// The offset that stands for the file's own position.
 const AT_POSITION: i64 = -1;
 /// `RESOLVE_CACHED` of linux/openat2.h.
@@ -59,16 +62,22 @@ const RESOLVE_CACHED: u64 = 0x20;
 /// What is known of a descriptor, as bits.
 mod known {
     /// Whether it is placed or a stream has been looked up.
-    pub(super) const LOOKED: u8 = 1;
+    pub(super) const LOOKED: u16 = 1;
     /// It has offsets and is always ready.
-    pub(super) const PLACED: u8 = 2;
+    pub(super) const PLACED: u16 = 2;
     /// It can't be asked to read or write at once or not at all.
-    pub(super) const NO_READ_NOW: u8 = 4;
-    pub(super) const NO_WRITE_NOW: u8 = 8;
+    pub(super) const NO_READ_NOW: u16 = 4;
+    pub(super) const NO_WRITE_NOW: u16 = 8;
     /// Something was written to it: closing may have work to do.
-    pub(super) const WRITTEN: u8 = 16;
+    pub(super) const WRITTEN: u16 = 16;
+    /// Somebody has set `O_NONBLOCK`, so that the ring doesn't wait for it.
+    pub(super) const NEVER_BLOCKS: u16 = 64;
+    /// Whether its file system is one that is all in memory has been looked up.
+    pub(super) const ASKED: u16 = 128;
+    /// It is: a call doesn't wait for a disk.
+    pub(super) const IN_MEMORY: u16 = 256;
     /// It lies on a disk of this machine: what it is, the kernel has in memory.
-    pub(super) const LOCAL: u8 = 32;
+    pub(super) const LOCAL: u16 = 32;
 }
 
 /// An open file's descriptor, and what has been learnt of it.
@@ -77,7 +86,7 @@ mod known {
 /// the kernel lets go of an operation.
 pub struct Opened {
     source: ManuallyDrop<Source>,
-    known: AtomicU8,
+    known: AtomicU16,
 }
 
 /// One transfer between buffers and a file.
@@ -116,6 +125,11 @@ impl Transfer {
     fn is_short(&self, moved: usize) -> bool {
         // SAFETY: one buffer header is there.
         self.count == 1 && moved < unsafe { &*self.bufs }.iov_len.min(TRANSFER_MAX)
+    }
+
+    /// Says whether it is about one buffer, and that not a big one.
+    fn is_little(&self) -> bool {
+        self.count == 1 && !self.is_short(QUICK_MAX)
     }
 
     /// What is left of a transfer between one buffer and a file after `moved` bytes: the
@@ -167,7 +181,7 @@ impl Transfer {
         }
     }
 
-    fn no_attempt(&self) -> u8 {
+    fn no_attempt(&self) -> u16 {
         match self.direction {
             Interest::Read => known::NO_READ_NOW,
             Interest::Write => known::NO_WRITE_NOW,
@@ -187,7 +201,7 @@ impl Opened {
     pub fn new(fd: OwnedFd) -> Opened {
         Opened {
             source: ManuallyDrop::new(Source::new(fd)),
-            known: AtomicU8::new(0),
+            known: AtomicU16::new(0),
         }
     }
 
@@ -198,11 +212,11 @@ impl Opened {
         unsafe { ManuallyDrop::take(&mut this.source) }.into_fd()
     }
 
-    fn knows(&self, bit: u8) -> bool {
+    fn knows(&self, bit: u16) -> bool {
         self.known.load(Ordering::Relaxed) & bit != 0
     }
 
-    fn learn(&self, bits: u8) {
+    fn learn(&self, bits: u16) {
         self.known.fetch_or(bits, Ordering::Relaxed);
     }
 
@@ -244,7 +258,7 @@ impl Opened {
     /// The system's.
     pub fn metadata(&self) -> io::Result<std::fs::Metadata> {
         self.is_placed();
-        if self.knows(known::LOCAL) {
+        if self.knows(known::LOCAL | known::IN_MEMORY) {
             return self.as_std().metadata();
         }
         self.pooled(std::fs::File::metadata)
@@ -366,7 +380,8 @@ impl Opened {
         if direction == Interest::Write && !self.knows(known::WRITTEN) {
             self.learn(known::WRITTEN);
         }
-        if self.is_placed() {
+        // What has no offsets says so by itself.
+        if offset != AT_POSITION || self.is_placed() {
             self.placed_transfer(&transfer)
         } else {
             self.stream_transfer(&transfer)
@@ -410,7 +425,14 @@ impl Opened {
         record: &Record,
         transfer: &Transfer,
     ) -> io::Result<usize> {
-        if let Driver::Uring(uring) = &worker.driver {
+        if self.is_quick(transfer) {
+            worker.spend(record);
+            return transfer.run_to_its_end();
+        }
+        if let Driver::Uring(uring) = &worker.driver
+            && self.is_placed()
+            && !self.knows(known::NEVER_BLOCKS)
+        {
             let caller = Caller {
                 worker,
                 record,
@@ -421,11 +443,27 @@ impl Opened {
             // SAFETY: the caller's buffers are borrowed until this returns.
             match retry(|| unsafe { uring.perform(caller, transfer.entry()) }) {
                 // Somebody set O_NONBLOCK, which io_uring minds and the call doesn't.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.learn(known::NEVER_BLOCKS);
+                }
                 done => return done.map(|moved| moved as usize),
             }
         }
         pooled(|| transfer.run_to_its_end())
+    }
+
+    /// Says whether the plain call is a matter of copying a little memory: tmpfs doesn't know
+    /// `RWF_NOWAIT`, and doesn't need it.
+    fn is_quick(&self, transfer: &Transfer) -> bool {
+        if !self.knows(transfer.no_attempt()) || !transfer.is_little() {
+            return false;
+        }
+        if !self.knows(known::ASKED) {
+            let found = Look::at(self.source.as_fd()).is_ok_and(|look| look.is_in_memory(self));
+            let bits = if found { known::IN_MEMORY } else { 0 };
+            self.learn(known::ASKED | bits);
+        }
+        self.knows(known::IN_MEMORY)
     }
 
     /// Transfers what can be at once; `None` if that is nothing.
@@ -447,10 +485,6 @@ impl Opened {
     }
 
     fn stream_transfer(&self, transfer: &Transfer) -> io::Result<usize> {
-        if transfer.offset != AT_POSITION {
-            // An error, but with a few devices.
-            return pooled(|| transfer.run_to_its_end());
-        }
         if self.never_blocks() {
             return self
                 .source
@@ -819,6 +853,8 @@ struct Look {
     /// Whether it lies on a block device.
     local: bool,
     len: u64,
+    /// The mount's number, where the kernel gives one that is never used again.
+    mount: Option<u64>,
 }
 
 impl Look {
@@ -831,7 +867,7 @@ impl Look {
                 fd.as_raw_fd(),
                 c"".as_ptr(),
                 libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
-                libc::STATX_TYPE | libc::STATX_SIZE,
+                libc::STATX_TYPE | libc::STATX_SIZE | libc::STATX_MNT_ID_UNIQUE,
                 &raw mut found,
             )
         })?;
@@ -839,10 +875,41 @@ impl Look {
             kind: libc::mode_t::from(found.stx_mode) & libc::S_IFMT,
             local: found.stx_dev_major != 0,
             len: found.stx_size,
+            mount: (found.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0).then_some(found.stx_mnt_id),
         })
     }
 
-    fn bits(&self) -> u8 {
+    /// Says whether the file lies in a tmpfs. The first time for each mount the pool asks: of a
+    /// server that doesn't answer the question is as slow as any other.
+    fn is_in_memory(&self, opened: &Opened) -> bool {
+        /// Mounts and whether they are; their numbers are never used again.
+        static MOUNTS: Mutex<Vec<(u64, bool)>> = Mutex::new(Vec::new());
+        const MOUNTS_MAX: usize = 64;
+        let Some(mount) = self.mount.filter(|_| !self.local) else {
+            return false;
+        };
+        let mounts = || MOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = mounts().iter().find(|(id, _)| *id == mount).copied();
+        if let Some((_, answer)) = known {
+            return answer;
+        }
+        let fd = opened.source.raw();
+        let answer = unblock(|| {
+            // SAFETY: all zeroes is a valid statfs, and there is room for it.
+            unsafe {
+                let mut found: libc::statfs = std::mem::zeroed();
+                libc::fstatfs(fd, &raw mut found) == 0 && found.f_type == libc::TMPFS_MAGIC
+            }
+        });
+        let mut mounts = mounts();
+        if mounts.len() == MOUNTS_MAX {
+            mounts.clear();
+        }
+        mounts.push((mount, answer));
+        answer
+    }
+
+    fn bits(&self) -> u16 {
         let placed = matches!(self.kind, libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK);
         known::LOOKED
             | if placed { known::PLACED } else { 0 }

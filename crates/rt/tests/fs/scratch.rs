@@ -7,10 +7,14 @@ pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
+        Scratch::below(&std::env::temp_dir())
+    }
+
+    pub(crate) fn below(dir: &Path) -> Scratch {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("ropewalk-fs-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = dir.join(name);
         std::fs::create_dir(&path).expect("a fresh directory");
         Scratch(path)
     }

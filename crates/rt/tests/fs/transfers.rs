@@ -212,3 +212,32 @@ fn what_the_kernel_makes_up_is_read_to_its_end() {
         assert_eq!(error.kind(), ErrorKind::StorageFull);
     });
 }
+
+#[test]
+fn a_file_in_memory() {
+    // A tmpfs, where the kernel has no "at once": most machines have this one.
+    let dir = std::path::Path::new("/dev/shm");
+    if !dir.is_dir() {
+        eprintln!("skipped: no /dev/shm");
+        return;
+    }
+    on_each(|| {
+        let scratch = Scratch::below(dir);
+        let path = scratch.path("a");
+        let data = pattern(1 << 20);
+        let mut file = File::create_new(&path).unwrap();
+        for part in data.chunks(4096) {
+            file.write_all(part).unwrap();
+        }
+        file.write_all_at(&data[..300_000], 0).unwrap();
+        let mut part = vec![0; 5000];
+        file.read_exact_at(&mut part, 1000).unwrap();
+        assert!(part == data[1000..6000]);
+        assert_eq!(file.metadata().unwrap().len(), 1 << 20);
+        file.sync_all().unwrap();
+        assert!(fs::read(&path).unwrap() == data);
+        let mut all = vec![0; 2 << 20];
+        assert_eq!(file.read_at(&mut all, 0).unwrap(), 1 << 20);
+        assert!(all[..1 << 20] == data);
+    });
+}
