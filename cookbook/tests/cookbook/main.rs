@@ -3,6 +3,7 @@
 
 mod coroutines;
 mod datagrams;
+mod files;
 mod generators;
 mod locals;
 mod locks;

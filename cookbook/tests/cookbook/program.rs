@@ -30,6 +30,10 @@ pub mod c9_executor;
 pub mod e2_callbacks;
 #[path = "../../examples/e8_tokens.rs"]
 pub mod e8_tokens;
+#[path = "../../examples/f1_callback.rs"]
+pub mod f1_callback;
+#[path = "../../examples/f2_async_io.rs"]
+pub mod f2_async_io;
 #[path = "../../examples/n10_socketserver.rs"]
 pub mod n10_socketserver;
 #[path = "../../examples/n11_lookups.rs"]

@@ -164,6 +164,22 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "f1_callback",
+        arguments: &[],
+        lines: &[
+            "/nowhere/at/all: entity not found",
+            "the caller went on meanwhile: true",
+        ],
+    },
+    Run {
+        program: "f2_async_io",
+        arguments: &[],
+        lines: &[
+            "400 blocks, sum of their first bytes: 42936",
+            "threads that read: 1",
+        ],
+    },
+    Run {
         program: "n10_socketserver",
         arguments: &[],
         lines: &[
