@@ -7,13 +7,13 @@ use crate::child::Role;
 pub(crate) const USAGE: &str = "\
 usage: ropewalk-bench NAME [--quick] [--rounds N] [--only CONTENDER,...]
 
-  NAME       switch, spawn, memory, mutex, channel, timers, udp, echo, http, http-pipelined
+  NAME       switch, spawn, memory, mutex, channel, timers, udp, files, echo, http, http-pipelined
              or all
   --quick    fewer and shorter rounds: about 20 s for each NAME
   --rounds   how many rounds to take medians over
   --only     run these contenders alone (their names are those of the output)";
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "switch",
     "spawn",
     "memory",
@@ -21,6 +21,7 @@ const NAMES: [&str; 11] = [
     "channel",
     "timers",
     "udp",
+    "files",
     "echo",
     "http",
     "http-pipelined",

@@ -16,6 +16,7 @@ mod child;
 mod contest;
 mod echo;
 mod epoll;
+mod files;
 mod histogram;
 mod http;
 mod load;
@@ -39,7 +40,7 @@ use report::Report;
 
 type Benchmark = fn(&Arguments) -> Report;
 
-const BENCHMARKS: [(&str, Benchmark); 10] = [
+const BENCHMARKS: [(&str, Benchmark); 11] = [
     ("switch", switch::run),
     ("spawn", spawn::run),
     ("memory", memory::run),
@@ -47,6 +48,7 @@ const BENCHMARKS: [(&str, Benchmark); 10] = [
     ("channel", channel::run),
     ("timers", timers::run),
     ("udp", udp::run),
+    ("files", files::run),
     ("echo", echo::run),
     ("http", http::run),
     ("http-pipelined", http::run_pipelined),

@@ -12,6 +12,7 @@ mod locks;
 mod may;
 mod may_minihttp;
 mod messages;
+mod reads;
 mod rings;
 mod ropewalk;
 mod sleeps;

@@ -1,9 +1,9 @@
-//! What the contenders of `mutex`, `channel`, `timers` and `udp` have in common.
+//! What the contenders of `mutex`, `channel`, `timers`, `udp` and `files` have in common.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{datagrams, locks, messages, sleeps};
+use super::{datagrams, locks, messages, reads, sleeps};
 use crate::measure::Usage;
 
 /// What a contender's process keeps from one portion to the next.
@@ -83,6 +83,7 @@ impl Fixed {
             .or_else(|| messages::run(self, contender, command, counts).map(Done::from))
             .or_else(|| datagrams::run(self, contender, command, counts).map(Done::from))
             .or_else(|| sleeps::run(self, contender, command, n).map(Done::from))
+            .or_else(|| reads::run(self, contender, command, counts).map(Done::from))
             .unwrap_or_else(|| panic!("{contender} takes no part in {command}"));
         let used = Usage::of_this_process().since(before);
         let shares = done.shares.unwrap_or(Shares {
