@@ -79,17 +79,20 @@ fn origin(group: &Group) -> impl FnOnce() -> String + '_ {
     }
 }
 
-/// Writes a frame in little room: the last two parts of the function's name, and the file's name.
+/// Writes a frame in little room: the place without folders, and the last two parts of the
+/// function's name without what is in angle brackets.
 fn short(frame: &StackFrame) -> String {
     let name = frame.function.as_str();
-    // A type's parameters hold names of their own: those stay whole.
-    let ends = name
-        .rmatch_indices("::")
-        .nth(1)
-        .filter(|_| !name.contains('<'));
-    let function = ends.map_or(name, |(at, _)| &name[at + 2..]);
+    let name = match name.find('<') {
+        // `<Type as Trait>::function` begins with them.
+        Some(0) | None => name,
+        Some(at) => name[..at].trim_end_matches("::"),
+    };
+    let last_two = name.rmatch_indices("::").nth(1);
+    let last_two = last_two.filter(|_| !name.contains('<'));
+    let function = last_two.map_or(name, |(at, _)| &name[at + 2..]);
     match frame.place() {
-        Some(place) => format!("{function}  {}", last_of_path(&place)),
+        Some(place) => format!("{} {function}", last_of_path(&place)),
         None => function.to_owned(),
     }
 }
@@ -165,4 +168,32 @@ fn describe(task: &Task) -> Line<'static> {
             .map(|bytes| format!("{} KiB", bytes.div_ceil(1024))),
     );
     Line::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_in_little_room() {
+        for (function, expected) in [
+            ("a::b::c::d", "lib.rs:7 c::d"),
+            ("d", "lib.rs:7 d"),
+            ("lock<a::b::Raw, u32>", "lib.rs:7 lock"),
+            ("a::b::c::{{closure}}", "lib.rs:7 c::{{closure}}"),
+            ("a::b::lock::<u32>", "lib.rs:7 b::lock"),
+            (
+                "<a::T as a::b::C>::call",
+                "lib.rs:7 <a::T as a::b::C>::call",
+            ),
+            ("", "lib.rs:7 "),
+        ] {
+            let frame = StackFrame {
+                function: function.to_owned(),
+                file: Some("src/of/lib.rs".to_owned()),
+                line: Some(7),
+            };
+            assert_eq!(short(&frame), expected);
+        }
+    }
 }

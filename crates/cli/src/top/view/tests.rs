@@ -177,7 +177,7 @@ fn a_small_terminal_shows_what_matters() {
     let mut state = looked();
     let tasks = screen(&state, 40, 10);
     line(&tasks, &["mail-room", "pid 7"]);
-    line(&tasks, &["1.0k", "sleeping", "letter::wait"]);
+    line(&tasks, &["1.0k", "sleeping", "letter.rs:31"]);
     line(&tasks, &["11", "locking"]);
     press(&mut state, KeyCode::Tab);
     line(&screen(&state, 40, 10), &["sleeping", "1.0k", "1.5s"]);
