@@ -263,6 +263,48 @@ fn a_program_that_can_never_go_on_is_ended() {
     }
 }
 
+/// A future that waits for a descriptor waits for the world outside, as a coroutine does that
+/// reads: no report.
+#[test]
+fn a_future_that_waits_for_a_descriptor_can_go_on() {
+    use std::io::{Read, Write};
+    const CHILD: &str = "ROPEWALK_TEST_STALL_FUTURE";
+    if std::env::var_os(CHILD).is_some() {
+        let body = || {
+            let addr = std::env::var(CHILD).unwrap();
+            let mut stream = ropewalk_rt::net::TcpStream::connect(addr).unwrap();
+            let mut buf = [0; 4];
+            ropewalk_rt::block_on(futures_util::AsyncReadExt::read_exact(
+                &mut stream,
+                &mut buf,
+            ))
+            .unwrap();
+            assert_eq!(&buf, b"late");
+        };
+        let options = ropewalk_rt::__private::TestOptions::default();
+        ropewalk_rt::__private::test(options, "the child", body);
+        return;
+    }
+    for driver in stage::drivers() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_future_that_waits_for_a_descriptor_can_go_on"])
+            .env(CHILD, listener.local_addr().unwrap().to_string())
+            .env("ROPEWALK_DRIVER", driver.as_str())
+            .spawn()
+            .unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        // It looks twice, half a second apart; an end would close the connection.
+        stream
+            .set_read_timeout(Some(Duration::from_millis(1500)))
+            .unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        stream.write_all(b"late").unwrap();
+        assert!(child.wait().unwrap().success(), "with {}", driver.as_str());
+    }
+}
+
 /// Workers that went to sleep before there was any coroutine used not to count as asleep, and the
 /// one that looks might have been one of them: no report if nothing ever woke it.
 #[test]

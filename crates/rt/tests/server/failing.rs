@@ -3,19 +3,22 @@
 use std::ffi::c_int;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicI32, AtomicU16, AtomicUsize, Ordering};
 
 use ropewalk_kernel::sys::{self, SysTable};
 use ropewalk_rt::coroutine;
 use ropewalk_rt::net::server::TcpServer;
 use ropewalk_rt::net::{TcpListener, TcpStream};
 
+use socket2::SockRef;
+
 use crate::copying::{put, take};
 use crate::stage::{PATIENCE, on_each, until};
 
-/// The listener whose accepts fail, how often still, by which error, and how many were tried.
-static LISTENER: AtomicI32 = AtomicI32::new(-1);
+/// The port whose accepts fail (a descriptor's number may be another's soon), how often still, by
+/// which error, and how many were tried.
+static PORT: AtomicU16 = AtomicU16::new(0);
 static FAILURES: AtomicUsize = AtomicUsize::new(0);
 static ERROR: AtomicI32 = AtomicI32::new(0);
 static TRIED: AtomicUsize = AtomicUsize::new(0);
@@ -29,7 +32,10 @@ unsafe fn accept(
     len: *mut libc::socklen_t,
     flags: c_int,
 ) -> io::Result<c_int> {
-    if fd == LISTENER.load(Ordering::SeqCst) {
+    // SAFETY: the caller's, open for the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let local = SockRef::from(&socket).local_addr()?.as_socket();
+    if local.is_some_and(|local| local.port() == PORT.load(Ordering::SeqCst)) {
         TRIED.fetch_add(1, Ordering::SeqCst);
         let fails = FAILURES.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
             left.checked_sub(1)
@@ -67,7 +73,7 @@ fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
             let addr = listener.local_addr().unwrap();
             ERROR.store(error, Ordering::SeqCst);
             FAILURES.store(0, Ordering::SeqCst);
-            LISTENER.store(listener.as_raw_fd(), Ordering::SeqCst);
+            PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
             let server = TcpServer::on(vec![listener], hello);
             let handle = server.handle();
             let serving = coroutine::spawn(move || server.serve_forever());
@@ -96,7 +102,7 @@ fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
         let addr = listener.local_addr().unwrap();
         ERROR.store(libc::EMFILE, Ordering::SeqCst);
         FAILURES.store(0, Ordering::SeqCst);
-        LISTENER.store(listener.as_raw_fd(), Ordering::SeqCst);
+        PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
         let server = TcpServer::on(vec![listener], hello);
         let handle = server.handle();
         let serving = coroutine::spawn(move || server.serve_forever());
@@ -119,13 +125,13 @@ fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         ERROR.store(libc::EINVAL, Ordering::SeqCst);
         FAILURES.store(usize::MAX, Ordering::SeqCst);
-        LISTENER.store(listener.as_raw_fd(), Ordering::SeqCst);
+        PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
         let error = TcpServer::on(vec![listener], hello)
             .serve_forever()
             .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     });
-    LISTENER.store(-1, Ordering::SeqCst);
+    PORT.store(0, Ordering::SeqCst);
     // SAFETY: the real table.
     unsafe { sys::replace(None) };
 }

@@ -245,7 +245,7 @@ impl Handlers {
         }
         let grace = Duration::from_nanos(self.grace_ns.load(Ordering::Relaxed));
         let until = Some(clock::deadline_after(grace));
-        self.wait_for(|| self.others(me) == 0, Limit::until(until));
+        self.wait_for(|| self.is_quiet(me), Limit::until(until));
         let left = self.left(me);
         self.given_up.store(true, Ordering::SeqCst);
         self.changed.wake_all();
@@ -253,6 +253,12 @@ impl Handlers {
             return Ok(());
         }
         Err(Unfinished { cancelled, left })
+    }
+
+    /// Whether nobody accepts, and nobody is served but by the task `me`. Who accepts is cancelled
+    /// at a stop, but may be waiting for the runtime to have room for one more coroutine.
+    fn is_quiet(&self, me: u64) -> bool {
+        self.loops.load(Ordering::SeqCst) == 0 && self.others(me) == 0
     }
 
     /// How many run, but for the task `me`.
@@ -284,9 +290,7 @@ impl Handlers {
         self.stop();
         let until = Some(clock::deadline_after(patience));
         let me = cancel::current_id();
-        // Who accepts ends at once: it is cancelled.
-        self.wait_for(|| self.loops.load(Ordering::SeqCst) == 0, Limit::NONE);
-        match self.wait_for(|| self.others(me) == 0, Limit::until(until)) {
+        match self.wait_for(|| self.is_quiet(me), Limit::until(until)) {
             Outcome::Woken => Ok(()),
             _ => self.cancel(),
         }

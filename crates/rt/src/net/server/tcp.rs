@@ -15,6 +15,7 @@ use super::listeners::listeners;
 use super::pause::{After, Pause};
 use crate::coroutine;
 use crate::net::{TcpListener, TcpStream, ToSocketAddrs};
+use crate::runtime::RuntimeHandle;
 
 /// What a server does with a connection; closures and functions of these arguments are handlers.
 ///
@@ -177,7 +178,7 @@ impl<H: TcpHandler> TcpServer<H> {
         }
     }
 
-    /// Accepts and serves until a [`ServerHandle`] stops it; returns when its handlers have
+    /// Accepts, from several listeners on as many workers, and serves until a [`ServerHandle`] stops it; returns when its handlers have
     /// ended, or a shutdown has given up on them.
     ///
     /// Running out of descriptors or memory doesn't end it, and is told once: accepting goes on
@@ -191,10 +192,7 @@ impl<H: TcpHandler> TcpServer<H> {
     ///
     /// When a listener is broken, or the caller was cancelled.
     ///
-    /// # Panics
-    ///
-    /// On a plain thread, if there are several listeners and the global runtime can't be
-    /// started.
+    /// On a plain thread also those of the global runtime's start.
     pub fn serve_forever(self) -> io::Result<()> {
         // Each counts from here on, should it never start.
         let loops = self.listeners.len();
@@ -213,12 +211,21 @@ impl<H: TcpHandler> TcpServer<H> {
             [first, others @ ..] => coroutine::scope(|scope| {
                 let accept = &accept;
                 let mut started = Vec::new();
-                for listener in others {
+                for (listener, worker) in others.iter().zip(other_workers()?) {
                     let counted = counted();
-                    started.push(scope.spawn(move || accept(listener, counted)));
+                    let one = coroutine::Builder::new().on_worker(worker);
+                    let accepting = one.spawn_scoped(scope, move || accept(listener, counted));
+                    match accepting {
+                        Ok(accepting) => started.push(accepting),
+                        Err(error) => {
+                            tokens.accepting.cancel();
+                            return Err(error);
+                        }
+                    }
                 }
                 let mut result = accept(first, counted());
                 for other in started {
+                    // Cancelled with us, if we are.
                     let other = shield(|| other.join());
                     result = result.and(other.unwrap_or_else(|error| {
                         Err(io::Error::other(format!("accepting ended: {error}")))
@@ -228,6 +235,8 @@ impl<H: TcpHandler> TcpServer<H> {
             }),
             [] => unreachable!("a server has a listener"),
         };
+        // Those that were not begun.
+        drop(loops);
         drop(self.listeners);
         self.handlers.end(result)
     }
@@ -306,6 +315,18 @@ impl<H: TcpHandler> TcpServer<H> {
             Counts::add(&self.handlers.counts.refused);
         }
     }
+}
+
+/// The workers of the caller's runtime, or of the global one, round and round, beginning with the
+/// one after the caller's own.
+fn other_workers() -> io::Result<impl Iterator<Item = usize>> {
+    let runtime = match RuntimeHandle::current() {
+        Some(runtime) => runtime,
+        None => RuntimeHandle::global()?,
+    };
+    let workers = runtime.workers();
+    let first = coroutine::worker().map_or(0, |own| own + 1);
+    Ok((first..).map(move |index| index % workers))
 }
 
 impl<H> fmt::Debug for TcpServer<H> {
