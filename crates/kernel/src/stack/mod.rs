@@ -7,7 +7,7 @@
 //! | `pool.rs` | [`StackPool`]: one worker's stacks, warm ones first |
 //! | [`overflow`] | the fault handler that names the coroutine whose stack overflowed |
 //!
-//! `host.rs` and `switch.rs` run coroutines on stacks, `runtime.rs` installs the overflow
+//! `host.rs` and `switch.rs` run coroutines on stacks, `runtime` installs the overflow
 //! report and makes each worker's pool; nothing else in the kernel calls in here.
 //!
 //! Soundness rule 1 of DESIGN.md rests on this room: address space is never unmapped, and a
