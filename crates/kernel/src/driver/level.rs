@@ -32,7 +32,8 @@
 //!
 //! Claim: whenever a coroutine is in a direction's queue, the direction is armed, or a report
 //! is on its way that will find the coroutine in the queue. The driver arms under the
-//! queue's lock, with which the coroutine then enters the queue (`readiness.rs`). Only a
+//! queue's lock, with which the coroutine then enters the queue (`readiness.rs`; `poller.rs`
+//! does the same under the lock of its wakers). Only a
 //! report disarms. One that disarms before the `arm` leaves the direction armed after it. One
 //! that disarms after the `arm` sets the registration's bits and then looks at the queue, which
 //! is locked by, or has, the coroutine: it is woken. One that was disarmed by the first

@@ -46,6 +46,9 @@ const READ_CLOSED: u64 = 4;
 const WRITE_CLOSED: u64 = 8;
 const EDGE: u64 = 16;
 
+/// Full batches of events that are taken in one poll.
+const BATCHES_MAX: usize = 16;
+
 /// A selector and whether its worker is still there.
 pub(crate) struct Home {
     selector: Selector,
@@ -339,7 +342,9 @@ impl Readiness {
         }
         let mut timeout_ns = timeout_ns;
         let mut wakers = Vec::new();
-        loop {
+        // More than so many can wait for the next look: where others make events faster than
+        // they are taken, coroutines are to run all the same.
+        for _ in 0..BATCHES_MAX {
             let more = self
                 .home
                 .selector
@@ -369,5 +374,6 @@ impl Readiness {
                 }
             }
         }
+        count
     }
 }

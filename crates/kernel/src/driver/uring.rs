@@ -12,6 +12,18 @@
 //! Receiving tries the call itself first unless the last one on the socket came back
 //! short: then there is most likely nothing there yet, and the entry asks the kernel to
 //! poll first (POLL_FIRST).
+//!
+//! # What a message costs
+//!
+//! Calls for each message of an echo (`strace -c` of the benchmark's server): with one
+//! connection one `send` and one `io_uring_enter`, which takes the next receive to the kernel
+//! and waits for it; with 64 connections an enter for 20 sends, with 1000 one for 36. epoll needs
+//! a `recv` for each besides. No spinning before blocking: it would cost the processor time that
+//! is measured, and the other end's answer takes longer than a spin that pays.
+//!
+//! Sends are direct calls. Handing them over with the next enter when 8 or 32 coroutines were
+//! runnable saved the call (0.2 µs here) and cost a park, a resume and a completion: no gain in
+//! requests a processor second at 64 or 1000 connections, and later answers.
 
 use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::io;
