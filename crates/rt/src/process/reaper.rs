@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use ropewalk_kernel::runtime::OwnThread;
 use ropewalk_kernel::sys;
 
 /// How often to look after a process without a pidfd, or without the bell.
@@ -61,6 +62,7 @@ pub(super) fn adopt(child: Child, pidfd: Option<OwnedFd>) {
 }
 
 fn reap() {
+    let _counted = OwnThread::new();
     loop {
         let mut reaper = reaper();
         reaper

@@ -13,12 +13,14 @@
 //! is put back, unless somebody else has installed a handler after ours: theirs may call ours,
 //! so ours stays behind it, and does nothing but call on.
 //!
+//! The thread is there while somebody listens; without it, a program whose coroutines all wait
+//! for each other can be seen to be dead.
+//!
 //! A forked child shares the bell but not the counts: its signals wake this thread for nothing.
 
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -45,7 +47,7 @@ static SLOTS: [Slot; SIGNALS] = [const {
     }
 }; SIGNALS];
 
-/// An eventfd, once the thread is there; it stays open.
+/// An eventfd, once there was a listener; it stays open, since a handler may be about to ring.
 static BELL: AtomicI32 = AtomicI32::new(-1);
 
 struct Listener {
@@ -57,6 +59,8 @@ struct Listener {
 struct Listeners {
     next_id: u64,
     all: Vec<Listener>,
+    /// Whether the thread is there. It ends when nobody listens any more.
+    passed_on: bool,
 }
 
 impl Listeners {
@@ -70,6 +74,7 @@ impl Listeners {
 static LISTENERS: Mutex<Listeners> = Mutex::new(Listeners {
     next_id: 0,
     all: Vec::new(),
+    passed_on: false,
 });
 
 fn listeners() -> MutexGuard<'static, Listeners> {
@@ -79,7 +84,7 @@ fn listeners() -> MutexGuard<'static, Listeners> {
 /// Adds a listener, and gives its id.
 pub(super) fn listen(signals: Vec<c_int>, sender: Sender<c_int>) -> io::Result<u64> {
     let mut listeners = listeners();
-    start()?;
+    start(&mut listeners)?;
     let id = listeners.next_id;
     listeners.next_id += 1;
     for (at, &signal) in signals.iter().enumerate() {
@@ -90,6 +95,8 @@ pub(super) fn listen(signals: Vec<c_int>, sender: Sender<c_int>) -> io::Result<u
             installed
                 .filter(|&&signal| !listeners.wanted(signal))
                 .for_each(|&signal| restore(signal));
+            // The thread may have been started for nobody.
+            ring();
             return Err(error);
         }
     }
@@ -114,25 +121,34 @@ pub(super) fn leave(id: u64) {
             restore(signal);
         }
     }
+    if listeners.all.is_empty() {
+        ring();
+    }
 }
 
-/// Starts the thread, the first time.
-fn start() -> io::Result<()> {
-    if BELL.load(Ordering::Relaxed) >= 0 {
-        return Ok(());
+/// Starts the thread, unless it is there.
+fn start(listeners: &mut Listeners) -> io::Result<()> {
+    if BELL.load(Ordering::Relaxed) < 0 {
+        BELL.store((sys::table().eventfd)()?, Ordering::Release);
     }
-    let fd = (sys::table().eventfd)()?;
-    // SAFETY: a fresh descriptor of our own.
-    let bell = unsafe { OwnedFd::from_raw_fd(fd) };
-    thread::Builder::new()
-        .name("ropewalk-signals".to_owned())
-        .stack_size(128 * 1024)
-        .spawn(move || pass_on(fd))?;
-    BELL.store(bell.into_raw_fd(), Ordering::Release);
+    if !listeners.passed_on {
+        let bell = BELL.load(Ordering::Relaxed);
+        thread::Builder::new()
+            .name("ropewalk-signals".to_owned())
+            .stack_size(128 * 1024)
+            .spawn(move || pass_on(bell))?;
+        listeners.passed_on = true;
+    }
     Ok(())
 }
 
-/// Passes signals on, for ever.
+fn ring() {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: eight readable bytes. It fails only if it has rung already.
+    unsafe { libc::write(BELL.load(Ordering::Acquire), one.as_ptr().cast(), one.len()) };
+}
+
+/// Passes signals on, as long as somebody listens.
 fn pass_on(bell: c_int) {
     loop {
         let mut fds = [libc::pollfd {
@@ -148,7 +164,11 @@ fn pass_on(bell: c_int) {
             thread::yield_now();
             continue;
         }
-        let listeners = listeners();
+        let mut listeners = listeners();
+        if listeners.all.is_empty() {
+            listeners.passed_on = false;
+            return;
+        }
         for (signal, slot) in SLOTS.iter().enumerate() {
             let signal = signal as c_int;
             for _ in 0..slot.count.swap(0, Ordering::AcqRel) {

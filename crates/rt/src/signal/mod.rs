@@ -6,7 +6,7 @@
 //! When the last listener goes, what was there before is restored: after `ctrl_c` has returned,
 //! another Ctrl-C ends the process.
 //!
-//! A signal is passed on by a thread of its own, started with the first listener, so it arrives
+//! Signals are passed on by a thread of their own, there while somebody listens, so they arrive
 //! while all workers compute. It is the process's, not a task's: whoever listens gets it.
 //!
 //! # Examples

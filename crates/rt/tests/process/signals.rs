@@ -174,6 +174,55 @@ fn other_handlers_are_left_in_place() {
     });
 }
 
+/// The thread that passes them on goes with the last listener, and comes again.
+#[test]
+fn nothing_runs_for_nobody() {
+    well_alone(&[], || {
+        let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        drop(Signals::new([SIGUSR1]).unwrap());
+        until(|| threads() == 2);
+        let before = descriptors();
+        for _ in 0..20 {
+            let listeners = [Signals::new([SIGUSR1]), Signals::new([SIGUSR1, SIGHUP])];
+            raise(SIGUSR1);
+            for listener in listeners {
+                assert_eq!(listener.unwrap().recv(), Ok(SIGUSR1));
+            }
+            until(|| threads() == 2);
+        }
+        assert_eq!(descriptors(), before);
+    });
+}
+
+/// A program that waits for a signal is not dead, and one that nothing can wake afterwards is.
+#[test]
+fn who_waits_for_a_signal_is_not_taken_for_dead() {
+    let test = "signals::who_waits_for_a_signal_is_not_taken_for_dead";
+    let output = alone(test, &[], || {
+        ropewalk_rt::__private::test(Default::default(), "the child", || {
+            let signals = Signals::new([SIGUSR1]).unwrap();
+            // Sent long after a program without hope would have been given up.
+            let script = format!("sleep 2; kill -USR1 {}", std::process::id());
+            let sender = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .spawn();
+            assert_eq!(signals.recv(), Ok(SIGUSR1));
+            eprintln!("it came");
+            sender.unwrap().wait().unwrap();
+            drop(signals);
+            let (_kept, never) = channel::bounded::<u32>(1);
+            let _ = never.recv();
+        });
+    });
+    if let Some(output) = output {
+        let said = crate::alone::text(&output);
+        assert!(said.contains("it came"), "{said}");
+        assert_eq!(output.status.code(), Some(101), "{said}");
+        assert!(said.contains("all 1 coroutines asleep"), "{said}");
+    }
+}
+
 /// It arrives while every worker computes.
 #[test]
 fn busy_workers_hold_no_signal_up() {
