@@ -134,7 +134,7 @@ impl ReadyQueue {
             // frames below that are needed first. Of the one after it, the record.
             // SAFETY: a queued record is alive.
             let host = unsafe { &*self.place(head.wrapping_add(1)).get() }.host();
-            for line in [64, 0, -64, -128, -192, -256] {
+            for line in [0, -64, -128, -192, -256, -320] {
                 prefetch(host.cast(), line);
             }
             prefetch(self.place(head.wrapping_add(2)).get().cast(), 0);
