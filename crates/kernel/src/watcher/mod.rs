@@ -39,6 +39,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock;
+use crate::inspect::Frames;
 use crate::record::{self, Record, Snapshot};
 use crate::runtime::Shared;
 use crate::worker::WorkerShared;
@@ -443,6 +444,20 @@ fn tell(shared: &Shared, index: usize, task: &Snapshot, kept_ns: u64) {
          spawn site, never with ROPEWALK_WATCH=off\n",
     );
     eprint!("{text}");
+}
+
+/// The stack of the coroutine with this id, if it runs on that worker at this moment: for dumps.
+/// Only of runtimes that are watched, whose threads expect the signal.
+pub(crate) fn frames_of_running(shared: &Shared, worker: &WorkerShared, id: u64) -> Option<Frames> {
+    let is_watched = list()
+        .runtimes
+        .iter()
+        .any(|(known, _)| ptr::eq(known.as_ptr(), shared));
+    if !is_watched {
+        return None;
+    }
+    let sample = worker.post.thread().and_then(sample::take)?;
+    (sample.id == id).then(|| unwind::frames(&sample).into())
 }
 
 fn name(task: &Snapshot) -> String {

@@ -13,12 +13,7 @@ const FRAMES_MAX: usize = 256;
 
 /// The sample's stack as text, folded as all are; innermost first.
 pub(super) fn describe(sample: &Sample) -> String {
-    let mut addresses = addresses(sample);
-    if let Some(first) = addresses.first_mut() {
-        // The others are return addresses, which lie behind their calls.
-        *first += 1;
-    }
-    let frames = symbols::resolve(&addresses).frames;
+    let frames = symbols::resolve(&frames(sample)).frames;
     // Reports are rare, and the debug information that was read for one is large.
     symbols::forget();
     let mut text = String::new();
@@ -42,6 +37,16 @@ pub(super) fn describe(sample: &Sample) -> String {
 fn is_stds(frame: &symbols::Frame) -> bool {
     let file = frame.file.as_deref().unwrap_or_default();
     file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/")
+}
+
+/// The sample's stack as return addresses, innermost first.
+pub(super) fn frames(sample: &Sample) -> Vec<usize> {
+    let mut addresses = addresses(sample);
+    if let Some(first) = addresses.first_mut() {
+        // The others are return addresses, which lie behind their calls.
+        *first += 1;
+    }
+    addresses
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -49,7 +49,7 @@ pub struct RuntimeInfo {
 pub struct SilentWorker {
     /// Its index in its runtime.
     pub index: usize,
-    /// How long before the dump it was last seen in its loop.
+    /// For how long it has not been in its loop.
     pub busy: Duration,
     /// The id of the task that runs on it, if that could be seen.
     pub task: Option<u64>,

@@ -14,11 +14,12 @@
 //! |---|---|
 //! | fresh | spawned, has not begun, has no stack |
 //! | queued | could run, waits for its turn |
-//! | running | runs; its stack can't be looked at |
+//! | running | runs; its stack is only looked at if its worker does not answer |
 //! | parked | a coroutine or async task that waits |
 //! | blocked | a thread that waits |
 //!
-//! Stacks are those of parked coroutines. An async task between two polls has none, and what a
+//! Stacks are those of parked coroutines; and of one that keeps its worker from answering, if its
+//! runtime is watched ([`RuntimeBuilder::watch`](crate::RuntimeBuilder::watch)). An async task between two polls has none, and what a
 //! thread has can only be seen by itself. Who holds a lock that is waited for is known where
 //! locks are tracked: in debug builds, or as [`deadlock`](crate::deadlock) says.
 //!

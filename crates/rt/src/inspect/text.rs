@@ -40,12 +40,12 @@ fn write_runtime(f: &mut fmt::Formatter<'_>, index: usize, runtime: &RuntimeInfo
     for silent in &runtime.silent_workers {
         write!(
             f,
-            "  worker {} did not answer: running since {} before the dump",
+            "  worker {} did not answer: not back in its loop for {}",
             silent.index,
             short(silent.busy)
         )?;
         if let Some(task) = silent.task {
-            write!(f, ", task {task}")?;
+            write!(f, ", running task {task}")?;
         }
         writeln!(f, "; the stacks of what is parked there are missing")?;
     }

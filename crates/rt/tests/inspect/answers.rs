@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use ropewalk_rt::Runtime;
 use ropewalk_rt::coroutine::{Builder, no_wait};
 use ropewalk_rt::inspect::{self, State};
 use ropewalk_rt::sync::{Barrier, Mutex, Semaphore};
@@ -12,7 +13,9 @@ use crate::stage::{dump_until, named, on_each, runtime, waits};
 
 #[test]
 fn a_worker_that_computes_does_not_hang_the_dump() {
-    let runtime = runtime(2);
+    // Watched, as what computes can be looked at then; but not reported.
+    let builder = Runtime::builder().workers(2);
+    let runtime = builder.watch(Duration::from_secs(1000)).build().unwrap();
     let gate = Arc::new(Semaphore::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let (started, computes) = mpsc::channel();
@@ -43,6 +46,8 @@ fn a_worker_that_computes_does_not_hang_the_dump() {
     let silent = &dump.runtimes[0].silent_workers;
     let (group, task) = named(&dump, "computing").unwrap();
     assert_eq!(group.state, State::Running);
+    let mut files = group.stack.iter().filter_map(|frame| frame.file.as_deref());
+    assert!(files.any(|name| name.ends_with("answers.rs")), "{dump}");
     assert_eq!(silent.len(), 1, "{dump}");
     assert_eq!(Some(silent[0].index), task.worker);
     assert_eq!(silent[0].task, Some(task.id));
