@@ -60,8 +60,8 @@ use super::{Interest, Letter, Source, recv_now};
 use crate::runtime::{Runtime, Shared};
 use crate::worker::Worker;
 
-/// How many tasks' wakers each direction keeps.
-const KEPT: usize = 4;
+/// How many distinct wakers each direction keeps.
+const KEPT: usize = 32;
 
 /// How many wakers are kept in the process: tasks that descriptors may still wake.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -143,36 +143,49 @@ impl Lists {
     }
 }
 
+/// What became of a waker that was to be left.
+enum Left {
+    /// There is something to be done: here it is again.
+    Not(Waker),
+    /// Beside those that are there.
+    Beside,
+    /// One that wakes the same task is there.
+    Known(Waker),
+    /// In the place of the oldest, whose task must poll again.
+    InPlaceOf(Waker),
+}
+
 impl Wakers {
     fn lists(&self) -> MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves `waker` and asks for the next edge, unless there is something to be done at once:
-    /// says whether it did, and gives a waker that is not kept any more.
+    /// Leaves `waker` and asks for the next edge, unless there is something to be done at once.
     fn leave(
         &self,
         interest: Interest,
         waker: Waker,
         at_once: impl FnOnce() -> bool,
         arm: impl FnOnce(),
-    ) -> (bool, Option<Waker>) {
+    ) -> Left {
         let mut lists = self.lists();
         self.waiting.store(true, Ordering::SeqCst);
         if at_once() {
-            return (false, Some(waker));
+            return Left::Not(waker);
         }
         arm();
         let list = lists.of(interest);
         if list.iter().any(|known| known.will_wake(&waker)) {
-            return (true, Some(waker));
+            return Left::Known(waker);
         }
-        let pushed_out = (list.len() == KEPT).then(|| list.remove(0));
+        if list.len() == KEPT {
+            let oldest = list.remove(0);
+            list.push(waker);
+            return Left::InPlaceOf(oldest);
+        }
         list.push(waker);
-        if pushed_out.is_none() {
-            WAITING.fetch_add(1, Ordering::SeqCst);
-        }
-        (true, pushed_out)
+        WAITING.fetch_add(1, Ordering::SeqCst);
+        Left::Beside
     }
 
     /// Takes out those who wait in the directions that are ready.
@@ -257,13 +270,19 @@ impl Source {
             let waker = context.waker().clone();
             let at_once = || known.seen() & mask != 0 || known.is_stale();
             let arm = || known.arm(self.raw(), interest);
-            let (left, unused) = known.wakers().leave(interest, waker, at_once, arm);
-            if !left {
-                continue;
+            match known.wakers().leave(interest, waker, at_once, arm) {
+                Left::Not(unused) => drop(unused),
+                // Not to be woken: a task may poll many times before anything comes.
+                Left::Known(unused) => {
+                    drop(unused);
+                    return Poll::Pending;
+                }
+                Left::Beside => return Poll::Pending,
+                Left::InPlaceOf(oldest) => {
+                    wake_all(vec![oldest]);
+                    return Poll::Pending;
+                }
             }
-            // A task that has to poll again, or a second waker of one that is kept.
-            wake_all(unused.into_iter().collect());
-            return Poll::Pending;
         }
     }
 

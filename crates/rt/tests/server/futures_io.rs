@@ -184,7 +184,8 @@ fn many_wakers_at_one_stream_are_all_woken() {
     on_each(|| {
         let (near, far) = pair();
         let far = Arc::new(far);
-        let readers: Vec<JoinHandle<u8>> = (0..20)
+        // More than it keeps the wakers of.
+        let readers: Vec<JoinHandle<u8>> = (0..40)
             .map(|_| {
                 let far = Arc::clone(&far);
                 spawn_async(async move {
@@ -194,12 +195,44 @@ fn many_wakers_at_one_stream_are_all_woken() {
                 })
             })
             .collect();
-        for byte in 0..20u8 {
+        for byte in 0..40u8 {
             put(&near, &[byte]);
         }
         let mut got: Vec<u8> = readers.into_iter().map(|one| one.join().unwrap()).collect();
         got.sort_unstable();
-        assert_eq!(got, (0..20).collect::<Vec<_>>());
+        assert_eq!(got, (0..40).collect::<Vec<_>>());
+    });
+}
+
+/// A task that was woken by something else polls again, with the same waker: it used to be woken
+/// by that, and so on without an end.
+#[test]
+fn polling_again_wakes_nobody() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    on_each(|| {
+        let (near, mut far) = pair();
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        let mut buf = [0; 1];
+        for _ in 0..5 {
+            let mut reading = pin!(AsyncReadExt::read(&mut far, &mut buf));
+            assert!(reading.as_mut().poll(&mut context).is_pending());
+        }
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        put(&near, b"x");
+        until(|| count.0.load(Ordering::SeqCst) > 0);
+        let mut reading = pin!(AsyncReadExt::read(&mut far, &mut buf));
+        assert!(matches!(
+            reading.as_mut().poll(&mut context),
+            Poll::Ready(Ok(1))
+        ));
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
     });
 }
 

@@ -3,9 +3,9 @@
 //! # States
 //!
 //! `taken` is the number of places taken. A place is taken before its coroutine is spawned and
-//! lies in its closure; when that is gone, having run or not, the place is given back.
-//! `stopping` is set once, `loops` counts those who accept. All three change by `SeqCst`
-//! read-modify-writes, after which everybody in `changed` is woken; who waits there looks at them
+//! lies in its closure; when that is gone, having run or not, the place is given back; `serving`
+//! counts those that have a connection. `stopping` is set once, `loops` counts those who accept.
+//! All of these change by `SeqCst` read-modify-writes, after which everybody in `changed` is woken; who waits there looks at them
 //! (`SeqCst`) with the queue locked, and then joins it: see "Orderings" in the kernel's `wait`.
 //!
 //! A shutdown goes: `stopping`, the accepting token, the loops' ends, the handlers' ends; then the
@@ -33,6 +33,8 @@ pub(super) struct Handlers {
     most: AtomicUsize,
     grace_ns: AtomicU64,
     taken: AtomicUsize,
+    /// The places whose handlers are there: but for those that wait for a connection.
+    serving: AtomicUsize,
     stopping: AtomicBool,
     /// Whether nobody waits for those that are left.
     given_up: AtomicBool,
@@ -93,6 +95,7 @@ impl Handlers {
             most: AtomicUsize::new(usize::MAX),
             grace_ns: AtomicU64::new(GRACE.as_nanos() as u64),
             taken: AtomicUsize::new(0),
+            serving: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             loops: AtomicUsize::new(0),
@@ -199,7 +202,7 @@ impl Handlers {
     /// Stops accepting.
     pub(super) fn stop(&self) {
         let members = self.members();
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stopping.swap(true, Ordering::SeqCst);
         let tokens = members.tokens.clone();
         drop(members);
         if let Some(tokens) = tokens {
@@ -238,16 +241,17 @@ impl Handlers {
     /// With those that are left then.
     fn cancel(&self) -> Result<(), Unfinished> {
         let me = cancel::current_id();
-        let cancelled = self.others(me);
+        let mine = self.mine(me);
+        let cancelled = self.serving.load(Ordering::SeqCst).saturating_sub(mine);
         let token = self.members().tokens.clone();
         if let Some(tokens) = token {
             tokens.handling.cancel();
         }
         let grace = Duration::from_nanos(self.grace_ns.load(Ordering::Relaxed));
         let until = Some(clock::deadline_after(grace));
-        self.wait_for(|| self.is_quiet(me), Limit::until(until));
+        self.wait_for(|| self.is_quiet(mine), Limit::until(until));
         let left = self.left(me);
-        self.given_up.store(true, Ordering::SeqCst);
+        self.given_up.swap(true, Ordering::SeqCst);
         self.changed.wake_all();
         if cancelled == 0 {
             return Ok(());
@@ -255,25 +259,18 @@ impl Handlers {
         Err(Unfinished { cancelled, left })
     }
 
-    /// Whether nobody accepts, and nobody is served but by the task `me`. Who accepts is cancelled
-    /// at a stop, but may be waiting for the runtime to have room for one more coroutine.
-    fn is_quiet(&self, me: u64) -> bool {
-        self.loops.load(Ordering::SeqCst) == 0 && self.others(me) == 0
+    /// Whether nobody accepts, and nobody is served but by the caller, if it is `mine`. Who accepts
+    /// is cancelled at a stop, but may be waiting for the runtime to have room for one more
+    /// coroutine.
+    fn is_quiet(&self, mine: usize) -> bool {
+        self.loops.load(Ordering::SeqCst) == 0 && self.serving.load(Ordering::SeqCst) == mine
     }
 
-    /// How many run, but for the task `me`.
-    fn others(&self, me: u64) -> usize {
-        let taken = self.taken.load(Ordering::SeqCst);
-        if taken == 0 || taken > 64 {
-            return taken;
-        }
+    /// 1 if the task `me` is one of the handlers, else 0.
+    fn mine(&self, me: u64) -> usize {
         let members = self.members();
-        let mine = members
-            .open
-            .values()
-            .any(|member| member.task.as_ref().is_some_and(|task| task.id() == me));
-        drop(members);
-        taken - usize::from(mine)
+        let is_me = |member: &Member| member.task.as_ref().is_some_and(|task| task.id() == me);
+        usize::from(members.open.values().any(is_me))
     }
 
     fn left(&self, me: u64) -> Vec<Left> {
@@ -289,8 +286,8 @@ impl Handlers {
     fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
         self.stop();
         let until = Some(clock::deadline_after(patience));
-        let me = cancel::current_id();
-        match self.wait_for(|| self.is_quiet(me), Limit::until(until)) {
+        let mine = self.mine(cancel::current_id());
+        match self.wait_for(|| self.is_quiet(mine), Limit::until(until)) {
             Outcome::Woken => Ok(()),
             _ => self.cancel(),
         }
@@ -315,9 +312,10 @@ impl Place {
         let mut members = self.handlers.members();
         members.last += 1;
         self.number = members.last;
-        members
-            .open
-            .insert(self.number, Member { peer, task: None });
+        let task = None;
+        members.open.insert(self.number, Member { peer, task });
+        drop(members);
+        self.handlers.serving.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Notes that the caller is who serves, and gives what all share.
@@ -334,6 +332,7 @@ impl Drop for Place {
         let handlers = &self.handlers;
         let member = handlers.members().open.remove(&self.number);
         if member.is_some() {
+            handlers.serving.fetch_sub(1, Ordering::SeqCst);
             handlers.counts.ended.fetch_add(1, Ordering::SeqCst);
         }
         drop(member);
