@@ -239,7 +239,7 @@ impl Command {
         };
         let status = child.running().wait(None)?;
         exchanged.status = Ok(status);
-        drain_rest(&child, &mut exchanged);
+        drain_rest(&mut child, &mut exchanged);
         let expired = TimeoutExpired {
             program: self.inner.get_program().to_string_lossy().into_owned(),
             limit,

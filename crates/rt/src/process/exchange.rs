@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use ropewalk_kernel::cancel::Cancelled;
 use ropewalk_kernel::outcome::JoinError;
 
-use super::{Child, ChildStdin};
+use super::{Child, ChildStderr, ChildStdin, ChildStdout};
 use crate::coroutine;
 use crate::io::end::End;
 
@@ -23,21 +23,22 @@ pub(super) struct Exchanged {
 }
 
 /// Writes `input`, reads both outputs, waits for the end; until `deadline` in clock
-/// nanoseconds. The outputs stay with the child.
+/// nanoseconds. The outputs stay with the child when the deadline passes. One that fails is
+/// closed: the child, if it writes on, gets SIGPIPE, and so the other streams come to their ends.
 pub(super) fn exchange(child: &mut Child, input: &[u8], deadline: Option<u64>) -> Exchanged {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let stdin = child.stdin.take().filter(|_| !input.is_empty());
-    let first = child.stdout.as_ref().map(|end| &end.0);
-    let second = child.stderr.as_ref().map(|end| &end.0);
+    let mut first = child.stdout.take().map(|end| end.0);
+    let mut second = child.stderr.take().map(|end| end.0);
     let moved = coroutine::scope(|scope| {
         let feeding = stdin.map(|stdin| scope.spawn(move || feed(stdin, input, deadline)));
         let both = first.is_some() && second.is_some();
-        let error = &mut stderr;
+        let (error, second) = (&mut stderr, &mut second);
         let (aside, here) = if both {
             let aside = scope.spawn(move || drain(second, deadline, error));
-            (Some(aside), drain(first, deadline, &mut stdout))
+            (Some(aside), drain(&mut first, deadline, &mut stdout))
         } else if first.is_some() {
-            (None, drain(first, deadline, &mut stdout))
+            (None, drain(&mut first, deadline, &mut stdout))
         } else {
             (None, drain(second, deadline, error))
         };
@@ -47,6 +48,8 @@ pub(super) fn exchange(child: &mut Child, input: &[u8], deadline: Option<u64>) -
         }
         results.into_iter().collect::<io::Result<()>>()
     });
+    child.stdout = first.map(ChildStdout);
+    child.stderr = second.map(ChildStderr);
     Exchanged {
         status: moved.and_then(|()| child.running().wait(deadline)),
         stdout,
@@ -55,12 +58,12 @@ pub(super) fn exchange(child: &mut Child, input: &[u8], deadline: Option<u64>) -
 }
 
 /// Adds what there is to read at this moment.
-pub(super) fn drain_rest(child: &Child, exchanged: &mut Exchanged) {
-    let first = child.stdout.as_ref().map(|end| &end.0);
-    let second = child.stderr.as_ref().map(|end| &end.0);
+pub(super) fn drain_rest(child: &mut Child, exchanged: &mut Exchanged) {
+    let mut first = child.stdout.take().map(|end| end.0);
+    let mut second = child.stderr.take().map(|end| end.0);
     // The end is not waited for: others may hold the pipes open.
-    let _ = drain(first, Some(0), &mut exchanged.stdout);
-    let _ = drain(second, Some(0), &mut exchanged.stderr);
+    let _ = drain(&mut first, Some(0), &mut exchanged.stdout);
+    let _ = drain(&mut second, Some(0), &mut exchanged.stderr);
 }
 
 /// A stream's coroutine never panics: the caller was cancelled, or the runtime shut down.
@@ -85,8 +88,8 @@ fn feed(stdin: ChildStdin, input: &[u8], deadline: Option<u64>) -> io::Result<()
     Ok(())
 }
 
-fn drain(end: Option<&End>, deadline: Option<u64>, into: &mut Vec<u8>) -> io::Result<()> {
-    let Some(end) = end else { return Ok(()) };
+fn drain(slot: &mut Option<End>, deadline: Option<u64>, into: &mut Vec<u8>) -> io::Result<()> {
+    let Some(end) = slot else { return Ok(()) };
     loop {
         let len = into.len();
         into.resize(len + CHUNK, 0);
@@ -96,7 +99,12 @@ fn drain(end: Option<&End>, deadline: Option<u64>, into: &mut Vec<u8>) -> io::Re
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::TimedOut {
+                    *slot = None;
+                }
+                return Err(error);
+            }
         }
     }
 }

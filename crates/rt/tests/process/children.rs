@@ -316,7 +316,7 @@ fn many_at_once_leave_nothing() {
 }
 
 /// The children of this process that have ended and were not reaped.
-fn zombies() -> usize {
+pub(crate) fn zombies() -> usize {
     let me = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes

@@ -4,6 +4,7 @@
 #[allow(dead_code)]
 mod alone;
 mod children;
+mod faults;
 mod pipes;
 mod signals;
 #[path = "../it/stage.rs"]
