@@ -10,6 +10,7 @@ mod lookups;
 #[allow(dead_code)]
 #[path = "../it/process.rs"]
 mod process;
+mod shortages;
 mod socket;
 #[allow(dead_code)]
 #[path = "../it/stage.rs"]
