@@ -22,12 +22,15 @@ pub(super) fn run(
     [pairs, window, n]: [u64; 3],
 ) -> Option<Duration> {
     let command = command.strip_prefix("udp-")?;
+    let rounds: Vec<u64> = split(n / (window + 1), pairs).collect();
     let connected = match command {
         "connected" => true,
         "from" => false,
+        "batch" if contender.starts_with("ropewalk") => {
+            return Some(in_batches(fixed.ropewalk(1), rounds.iter().sum(), window));
+        }
         _ => return None,
     };
-    let rounds: Vec<u64> = split(n / (window + 1), pairs).collect();
     match contender {
         "ropewalk" | "ropewalk-epoll" => {
             Some(with_ropewalk(fixed.ropewalk(1), connected, &rounds, window))
@@ -92,6 +95,45 @@ fn with_ropewalk(
         }
         timed(|| {
             tasks.extend(starts.into_iter().map(ropewalk::spawn));
+            for task in tasks {
+                task.join().expect("no panics");
+            }
+        })
+    })
+}
+
+/// One pair; a window is sent, and received, with as few calls as can be.
+fn in_batches(runtime: &ropewalk::Runtime, rounds: u64, window: u64) -> Duration {
+    use ropewalk::net::{DatagramBatch, UdpSocket};
+    let window = window as usize;
+    runtime.run(|| {
+        let one = UdpSocket::bind(ANYWHERE).expect("a socket");
+        let other = UdpSocket::bind(ANYWHERE).expect("a socket");
+        let one_addr = one.local_addr().expect("an address");
+        let other_addr = other.local_addr().expect("an address");
+        let receiving = move || {
+            let mut batch = DatagramBatch::new(window, BUFFER_BYTES);
+            for _ in 0..rounds {
+                let mut count = 0;
+                while count < window {
+                    count += other.recv_batch(&mut batch).expect("received");
+                }
+                other.send_to(&[7; DATAGRAM_BYTES], one_addr).expect("sent");
+            }
+        };
+        let sending = move || {
+            let datagrams = vec![([7; DATAGRAM_BYTES], other_addr); window];
+            let mut buf = [0; BUFFER_BYTES];
+            for _ in 0..rounds {
+                let mut left = &datagrams[..];
+                while !left.is_empty() {
+                    left = &left[one.send_batch(left).expect("sent")..];
+                }
+                one.recv_from(&mut buf).expect("received");
+            }
+        };
+        timed(|| {
+            let tasks = [ropewalk::spawn(receiving), ropewalk::spawn(sending)];
             for task in tasks {
                 task.join().expect("no panics");
             }

@@ -1,9 +1,8 @@
 //! Unix sockets, shaped like `std::os::unix::net`: streams, datagrams, and descriptors that
 //! go with the bytes.
 //!
-//! Addresses are std's: for an abstract name see
-//! [`SocketAddrExt`](std::os::linux::net::SocketAddrExt). As in std, binding doesn't remove
-//! a file that is in the way, and dropping a socket leaves its file.
+//! Addresses are std's: for an abstract name see [`SocketAddrExt`]. As in std, binding doesn't
+//! remove a file that is in the way, and dropping a socket leaves its file.
 
 mod datagram;
 mod fds;
