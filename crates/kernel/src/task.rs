@@ -30,8 +30,20 @@ pub struct Options {
     /// Whether the program's end waits for it; `None` inherits the spawner's.
     pub daemon: Option<bool>,
     /// The worker it is to run on; `None` for whichever is free.
-    pub worker: Option<usize>,
+    pub worker: Option<u16>,
 }
+
+impl Options {
+    /// Has it run on the worker with this index. No runtime has as many as a `u16` can count.
+    pub fn on_worker(&mut self, index: usize) {
+        self.worker = Some(u16::try_from(index).unwrap_or(u16::MAX));
+    }
+}
+
+const _: () = assert!(
+    size_of::<Options>() == 32,
+    "it is handed on with every spawn"
+);
 
 /// What kind of task a record is made for.
 #[derive(Clone, Copy, PartialEq, Eq)]

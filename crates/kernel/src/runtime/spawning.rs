@@ -35,7 +35,7 @@ impl Shared {
         }
     }
 
-    #[inline]
+    #[cold]
     pub(crate) fn give_place(&self) {
         if let Some(places) = &self.places {
             places.give();
@@ -45,10 +45,10 @@ impl Shared {
     /// Says whether there is such a worker as the options ask for.
     fn check_worker(&self, options: &Options) -> io::Result<()> {
         match options.worker {
-            Some(index) if index >= self.workers.len() => Err(io::Error::new(
+            Some(index) if usize::from(index) >= self.workers.len() => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
-                    "there is no worker {index}: the runtime has {}, from 0 on",
+                    "there is no such worker: the runtime has {}, from 0 on",
                     self.workers.len()
                 ),
             )),
@@ -72,7 +72,7 @@ impl Shared {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        let pinned = options.worker;
+        let pinned = options.worker.map(usize::from);
         let worker =
             Worker::current().filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(self));
         // SAFETY: the caller's contract.
@@ -229,31 +229,47 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let Some(worker) = Worker::current() else {
-        fork::check()?;
-        let shared = &Runtime::global()?.shared;
-        shared.check_worker(&options)?;
-        shared.admit();
+    if let Some(worker) = Worker::current()
+        && !worker.limited
+        && options.worker.is_none()
+    {
         // SAFETY: the caller's contract.
-        return Ok(unsafe { shared.start(options, scope, site, closure) });
-    };
-    let pinned = options.worker;
-    if pinned.is_some() {
-        worker.shared.check_worker(&options)?;
-    }
-    if worker.limited {
-        worker.shared.admit();
+        let task =
+            unsafe { task::prepare(Some(worker), Role::Stealable, options, scope, site, closure) };
+        // SAFETY: prepared for this `T`; the handle's reference.
+        let handle = unsafe { Handle::new(task) };
+        worker.spawn(task);
+        return Ok(handle);
     }
     // SAFETY: the caller's contract.
-    let task =
-        unsafe { task::prepare(Some(worker), Role::Stealable, options, scope, site, closure) };
-    // SAFETY: prepared for this `T`; the handle's reference.
-    let handle = unsafe { Handle::new(task) };
-    match pinned {
-        None => worker.spawn(task),
-        Some(index) => worker.spawn_pinned(task, index),
-    }
-    Ok(handle)
+    unsafe { spawn_besides(options, scope, site, closure) }
+}
+
+/// Spawns from outside, under a limit, or on a worker of one's choice.
+///
+/// # Safety
+///
+/// As [`spawn_unchecked`].
+#[cold]
+unsafe fn spawn_besides<F, T>(
+    options: Options,
+    scope: Option<&Arc<ScopeState>>,
+    site: &'static Location<'static>,
+    closure: F,
+) -> io::Result<Handle<T>>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fork::check()?;
+    let shared = match Worker::current() {
+        Some(worker) => &worker.shared,
+        None => &Runtime::global()?.shared,
+    };
+    shared.check_worker(&options)?;
+    shared.admit();
+    // SAFETY: the caller's contract.
+    Ok(unsafe { shared.start(options, scope, site, closure) })
 }
 
 /// As [`spawn_unchecked`], but gives the closure back where that would wait for a place, or give
@@ -309,7 +325,9 @@ where
     let worker = Worker::current().filter(|worker| worker.current_record().is_some());
     let worker = worker.expect("spawn_local needs a coroutine to be called from");
     assert!(
-        options.worker.is_none_or(|index| index == worker.index),
+        options
+            .worker
+            .is_none_or(|index| usize::from(index) == worker.index),
         "spawn_local can't spawn on another worker"
     );
     if worker.limited {

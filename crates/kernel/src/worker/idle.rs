@@ -139,16 +139,18 @@ impl Worker {
     fn take_pinned(&self) -> bool {
         let pinned = &self.me().pinned;
         let mut taken = false;
-        loop {
+        // Without the fence that a look for stealing has.
+        while !pinned.is_empty() {
             match pinned.steal() {
                 Steal::Success(Fresh(task)) => {
                     self.fresh_local.push(task);
                     taken = true;
                 }
-                Steal::Empty => return taken,
+                Steal::Empty => break,
                 Steal::Retry => {}
             }
         }
+        taken
     }
 
     fn steal(&self) -> bool {

@@ -352,6 +352,7 @@ impl Worker {
     }
 
     /// Queues an unstarted task for one worker of this runtime.
+    #[cold]
     pub(crate) fn spawn_pinned(&self, task: NonNull<Record>, index: usize) {
         // SAFETY: just prepared.
         let record = unsafe { task.as_ref() };

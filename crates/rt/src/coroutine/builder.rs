@@ -47,7 +47,7 @@ impl Builder {
     /// Has it run on the worker with this index, counted from 0, and never be stolen; as
     /// [`coroutine::spawn_on`](super::spawn_on).
     pub fn on_worker(mut self, index: usize) -> Builder {
-        self.options.worker = Some(index);
+        self.options.on_worker(index);
         self
     }
 

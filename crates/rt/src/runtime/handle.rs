@@ -143,10 +143,8 @@ impl RuntimeHandle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let options = Options {
-            worker: Some(worker),
-            ..Options::default()
-        };
+        let mut options = Options::default();
+        options.on_worker(worker);
         self.remote
             .spawn(options, Location::caller(), f)
             .map(JoinHandle)

@@ -97,10 +97,7 @@ fn a_worker_that_is_not_there_is_an_error() {
         for index in [workers, workers + 1, usize::MAX] {
             let error = runtime.spawn_on(index, || ()).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-            assert!(
-                error.to_string().contains(&format!("no worker {index}")),
-                "{error}"
-            );
+            assert!(error.to_string().contains("no such worker"), "{error}");
             let inside = runtime.run(|| coroutine::spawn_on(index, || ()).unwrap_err().kind());
             assert_eq!(inside, std::io::ErrorKind::InvalidInput);
         }
