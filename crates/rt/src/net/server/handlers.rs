@@ -12,7 +12,6 @@
 //! handlers' token, and their ends once more. `members` is a leaf lock.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,6 +22,7 @@ use ropewalk_kernel::cancel::{self, Cancelled, Token};
 use ropewalk_kernel::clock;
 use ropewalk_kernel::wait::{Limit, Outcome, Reason, WaitQueue};
 
+use super::handle::{Left, Stats, Unfinished};
 use crate::task::Task;
 
 /// How long cancelled handlers have to end, if nothing else was said.
@@ -283,7 +283,7 @@ impl Handlers {
             .collect()
     }
 
-    fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
+    pub(super) fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
         self.stop();
         let until = Some(clock::deadline_after(patience));
         let mine = self.mine(cancel::current_id());
@@ -293,7 +293,13 @@ impl Handlers {
         }
     }
 
-    fn stats(&self) -> Stats {
+    /// Those that are being served, oldest first.
+    pub(super) fn peers(&self) -> Vec<SocketAddr> {
+        let members = self.members();
+        members.open.values().map(|member| member.peer).collect()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             open: self.members().open.len(),
@@ -347,114 +353,3 @@ impl Drop for Loop {
         self.0.changed.wake_all();
     }
 }
-
-/// Shuts a server down, and says how it does; clone it as needed.
-#[derive(Clone)]
-pub struct ServerHandle {
-    pub(super) handlers: Arc<Handlers>,
-}
-
-impl ServerHandle {
-    /// Stops accepting and returns at once; the handlers go on. A server that does not serve
-    /// yet never will.
-    pub fn stop(&self) {
-        self.handlers.stop();
-    }
-
-    /// Stops accepting, lets the handlers end for `patience` at most, and then cancels those
-    /// that are left by their token, which ends their waits by errors; they have the server's
-    /// [grace](super::server::TcpServer::grace) to end.
-    ///
-    /// A handler that calls it doesn't wait for itself. The wait is not cancellable.
-    ///
-    /// # Errors
-    ///
-    /// If any had to be cancelled: how many, and who had not ended even then. Those run
-    /// on.
-    pub fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
-        self.handlers.shutdown(patience)
-    }
-
-    /// What there is, and has been.
-    pub fn stats(&self) -> Stats {
-        self.handlers.stats()
-    }
-
-    /// Those that are being served, oldest first.
-    pub fn peers(&self) -> Vec<SocketAddr> {
-        let members = self.handlers.members();
-        members.open.values().map(|member| member.peer).collect()
-    }
-}
-
-impl fmt::Debug for ServerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerHandle")
-            .field("stopping", &self.handlers.is_stopping())
-            .field("stats", &self.stats())
-            .finish()
-    }
-}
-
-/// What a server has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Handlers that run.
-    pub open: usize,
-    /// Connections or datagrams that were given to a handler.
-    pub accepted: u64,
-    /// Those that were closed or dropped unserved.
-    pub refused: u64,
-    /// Handlers that panicked.
-    pub panicked: u64,
-    /// Handlers that returned an error.
-    pub failed: u64,
-    /// How often accepting failed for want of descriptors or memory, and paused.
-    pub pauses: u64,
-}
-
-/// A handler that had not ended.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Left {
-    /// Whom it serves.
-    pub peer: SocketAddr,
-    /// Its task; `None` if it hasn't started.
-    pub task: Option<Task>,
-}
-
-/// Handlers that had to be cancelled at the end of a shutdown's patience.
-#[derive(Clone, Debug)]
-pub struct Unfinished {
-    cancelled: usize,
-    left: Vec<Left>,
-}
-
-impl Unfinished {
-    /// How many were cancelled.
-    pub fn cancelled(&self) -> usize {
-        self.cancelled
-    }
-
-    /// Those that had not ended even then.
-    pub fn left(&self) -> &[Left] {
-        &self.left
-    }
-}
-
-impl fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} handlers had to be cancelled", self.cancelled)?;
-        for (n, left) in self.left.iter().enumerate() {
-            let before = if n == 0 { "; still running for" } else { "," };
-            write!(f, "{before} {}", left.peer)?;
-            if let Some(task) = &left.task {
-                write!(f, " (task {})", task.id())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Unfinished {}

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use ropewalk_kernel::cancel::{Cancelled, shield};
 
-use super::handlers::{Counts, Handlers, Loop, Place, ServerHandle, Tokens};
+use super::handle::ServerHandle;
+use super::handlers::{Counts, Handlers, Loop, Place, Tokens};
 use super::listeners::listeners;
 use super::pause::{After, Pause};
 use crate::coroutine;

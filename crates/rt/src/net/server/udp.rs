@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ropewalk_kernel::cancel::Cancelled;
 
-use super::handlers::{Counts, Handlers, Loop, Place, ServerHandle, Tokens};
+use super::handle::ServerHandle;
+use super::handlers::{Counts, Handlers, Loop, Place, Tokens};
 use super::pause::{After, Pause};
 use super::tcp::Served;
 use crate::coroutine;
