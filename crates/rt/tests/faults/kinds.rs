@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     Accept,
     Connect,
     Poll,
+    Select,
     EpollCreate,
     EpollCtl,
     EpollWait,
@@ -79,6 +80,7 @@ impl Kind {
                 (ENOMEM, InOperation),
             ],
             Kind::Poll => &[(EINTR, Nowhere), (ENOMEM, InOperation)],
+            Kind::Select => &[(EINTR, Nowhere), (ENOMEM, Nowhere)],
             Kind::EpollCreate => &[(EMFILE, AtStart), (ENFILE, AtStart), (ENOMEM, AtStart)],
             Kind::EpollCtl => &[(ENOMEM, Somewhere), (ENOSPC, Somewhere)],
             Kind::EpollWait => &[(EINTR, Nowhere), (ENOMEM, Nowhere)],
@@ -105,6 +107,7 @@ impl Kind {
     pub(crate) fn concerns(self, driver: DriverKind) -> bool {
         match self {
             Kind::EpollCreate | Kind::EpollCtl | Kind::EpollWait => driver == DriverKind::Epoll,
+            Kind::Select => driver == DriverKind::Select,
             Kind::UringSetup | Kind::UringEnter => driver == DriverKind::IoUring,
             _ => true,
         }

@@ -73,7 +73,12 @@ fn drivers() -> Vec<DriverKind> {
     if let Some(driver) = DriverKind::from_env().expect("ROPEWALK_DRIVER names a driver") {
         return vec![driver];
     }
-    let all = [DriverKind::Epoll, DriverKind::IoUring];
+    let all = [
+        DriverKind::Epoll,
+        DriverKind::IoUring,
+        DriverKind::Poll,
+        DriverKind::Select,
+    ];
     all.into_iter()
         .filter(|driver| driver.check().is_ok())
         .collect()
@@ -248,6 +253,7 @@ loops! {
     epoll_ctl: EpollCtl by fail_each;
     epoll_wait: EpollWait by fail_each;
     eventfd: Eventfd by fail_each;
+    select: Select by fail_each;
     io_uring_setup: UringSetup by fail_each;
     io_uring_enter: UringEnter by fail_each;
     mmap: Mmap by fail_each_in_children;

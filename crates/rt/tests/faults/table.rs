@@ -81,6 +81,8 @@ pub(crate) fn install() {
         connect: Connect, unsafe (fd: c_int, addr: *const libc::sockaddr,
             len: libc::socklen_t) -> ();
         poll: Poll, (fds: &mut [libc::pollfd], timeout_ns: Option<u64>) -> usize;
+        select: Select, (count: c_int, read: &mut libc::fd_set, write: &mut libc::fd_set,
+            timeout_ns: Option<u64>) -> usize;
         epoll_create: EpollCreate, () -> c_int;
         epoll_ctl: EpollCtl, unsafe (epoll: c_int, op: c_int, fd: c_int,
             event: *mut libc::epoll_event) -> ();
