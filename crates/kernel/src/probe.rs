@@ -98,6 +98,7 @@ mod tests {
         let runtime = Runtime::new(config).expect("a runtime");
         let shared = Arc::clone(runtime.shared());
         assert!(runtime.shutdown(Duration::MAX).is_ok());
+        drop(runtime);
         let probe = Probe::new();
         let nobody = Addressed(NonNull::dangling());
         shared.workers[0].post(Letter::Probe(nobody, 0, Arc::clone(&probe)));
