@@ -1,8 +1,8 @@
 //! Which calls fail, with what, and what follows for the program.
 
 use libc::{
-    EADDRNOTAVAIL, EAGAIN, EBUSY, ECONNABORTED, ECONNRESET, EINTR, EINVAL, EMFILE, ENETUNREACH,
-    ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, EPERM, EPIPE, ETIMEDOUT,
+    EADDRNOTAVAIL, EAGAIN, EBUSY, ECONNABORTED, ECONNRESET, EINTR, EINVAL, EIO, EMFILE,
+    ENETUNREACH, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, EPERM, EPIPE, ETIMEDOUT,
 };
 use ropewalk_rt::DriverKind;
 
@@ -13,6 +13,11 @@ pub(crate) enum Kind {
     Send,
     Recvmsg,
     Sendmsg,
+    Readv,
+    Writev,
+    ReadvNowait,
+    WritevNowait,
+    Pipe,
     Socket,
     Accept,
     Connect,
@@ -59,6 +64,10 @@ impl Kind {
                 (ENOBUFS, InOperation),
                 (ENOMEM, InOperation),
             ],
+            Kind::Readv | Kind::ReadvNowait | Kind::Writev | Kind::WritevNowait => {
+                &[(EINTR, Nowhere), (EIO, InOperation), (ENOMEM, InOperation)]
+            }
+            Kind::Pipe => &[(EMFILE, InOperation), (ENFILE, InOperation)],
             Kind::Socket => &[
                 (EMFILE, InOperation),
                 (ENFILE, InOperation),

@@ -75,6 +75,9 @@ pub(crate) fn install() {
         send: Send, unsafe (fd: c_int, buf: *const u8, len: usize, flags: c_int) -> usize;
         recvmsg: Recvmsg, unsafe (fd: c_int, message: *mut libc::msghdr, flags: c_int) -> usize;
         sendmsg: Sendmsg, unsafe (fd: c_int, message: *const libc::msghdr, flags: c_int) -> usize;
+        readv: Readv, unsafe (fd: c_int, bufs: *const libc::iovec, count: c_int) -> usize;
+        writev: Writev, unsafe (fd: c_int, bufs: *const libc::iovec, count: c_int) -> usize;
+        pipe: Pipe, () -> [c_int; 2];
         socket: Socket, (domain: c_int, kind: c_int, protocol: c_int) -> c_int;
         accept4: Accept, unsafe (fd: c_int, addr: *mut libc::sockaddr, len: *mut libc::socklen_t,
             flags: c_int) -> c_int;
@@ -97,6 +100,8 @@ pub(crate) fn install() {
         mprotect: Mprotect, unsafe (addr: *mut u8, len: usize, protection: c_int) -> ();
     };
     table.madvise = madvise;
+    table.readv_nowait = readv_nowait;
+    table.writev_nowait = writev_nowait;
     // SAFETY: each entry does the real thing or fails.
     unsafe { sys::replace(Some(Box::leak(Box::new(table)))) };
 }
@@ -106,9 +111,42 @@ pub(crate) fn install() {
 unsafe fn madvise(addr: *mut u8, len: usize, advice: std::ffi::c_int) -> io::Result<()> {
     const MADV_GUARD_INSTALL: std::ffi::c_int = 102;
     check(Kind::Madvise)?;
-    if advice == MADV_GUARD_INSTALL && KIND.load(Ordering::Relaxed) == Kind::Mprotect as usize {
+    if advice == MADV_GUARD_INSTALL && is_armed(Kind::Mprotect) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     // SAFETY: the caller's contract is the real call's.
     unsafe { (sys::real_table().madvise)(addr, len, advice) }
+}
+
+/// Says whether it is this kind that is to fail.
+fn is_armed(kind: Kind) -> bool {
+    KIND.load(Ordering::Relaxed) == kind as usize
+}
+
+/// Not supported while it is `readv` that is to fail.
+unsafe fn readv_nowait(
+    fd: std::ffi::c_int,
+    bufs: *const libc::iovec,
+    count: std::ffi::c_int,
+) -> io::Result<usize> {
+    check(Kind::ReadvNowait)?;
+    if is_armed(Kind::Readv) {
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+    }
+    // SAFETY: the caller's contract is the real call's.
+    unsafe { (sys::real_table().readv_nowait)(fd, bufs, count) }
+}
+
+/// Not supported while it is `writev` that is to fail.
+unsafe fn writev_nowait(
+    fd: std::ffi::c_int,
+    bufs: *const libc::iovec,
+    count: std::ffi::c_int,
+) -> io::Result<usize> {
+    check(Kind::WritevNowait)?;
+    if is_armed(Kind::Writev) {
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+    }
+    // SAFETY: the caller's contract is the real call's.
+    unsafe { (sys::real_table().writev_nowait)(fd, bufs, count) }
 }

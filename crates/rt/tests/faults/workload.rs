@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use ropewalk_rt::cancel::Cancelled;
+use ropewalk_rt::io::pipe;
 use ropewalk_rt::net::{TcpListener, TcpStream};
 use ropewalk_rt::sync::Barrier;
 use ropewalk_rt::{DriverKind, Runtime, channel, coroutine, scope, spawn, thread};
@@ -27,13 +28,13 @@ pub(crate) struct Report {
     pub(crate) start: Option<io::Error>,
     /// Errors of operations.
     pub(crate) errors: Vec<io::Error>,
-    /// Echoes that came back whole.
+    /// Echoes that came back whole, and texts that came whole through a pipe.
     pub(crate) echoes: usize,
 }
 
 impl Report {
     /// How many there are if nothing goes wrong.
-    pub(crate) const ECHOES: usize = (CLIENTS + 1) * ROUNDS;
+    pub(crate) const ECHOES: usize = (CLIENTS + 1) * ROUNDS + 2;
 }
 
 /// Runs it to its end on a runtime of its own.
@@ -64,6 +65,8 @@ pub(crate) fn run_with_crowd(driver: DriverKind, workers: usize, crowd: usize) -
             s.spawn(messages);
             s.spawn(|| meet(crowd));
             s.spawn(|| network(&report));
+            s.spawn(|| collect(&report, through_a_pipe(false)));
+            s.spawn(|| collect(&report, through_a_pipe(true)));
         });
     });
     if let Err(left) = runtime.shutdown(Duration::from_secs(30)) {
@@ -148,6 +151,37 @@ fn note_error(report: &Mutex<Report>, result: io::Result<()>) {
 fn collect(report: &Mutex<Report>, (echoes, result): (usize, io::Result<()>)) {
     report.lock().unwrap().echoes += echoes;
     note_error(report, result);
+}
+
+/// Sends a text through a pipe to a coroutine, from a coroutine or a thread.
+fn through_a_pipe(by_thread: bool) -> (usize, io::Result<()>) {
+    let sent: Vec<u8> = (0..BYTES).map(|n| (n * 5) as u8).collect();
+    let (mut reader, mut writer) = match pipe() {
+        Ok(ends) => ends,
+        Err(error) => return (0, Err(error)),
+    };
+    let text = sent.clone();
+    let write = move || {
+        for piece in text.chunks(BYTES / 3) {
+            writer.write_all(piece)?;
+            coroutine::yield_now();
+        }
+        Ok(())
+    };
+    let writing = if by_thread {
+        thread::spawn(write)
+    } else {
+        spawn(write)
+    };
+    let mut received = Vec::new();
+    let read = reader.read_to_end(&mut received).map(drop);
+    drop(reader);
+    assert!(
+        sent.starts_with(&received),
+        "what came is not what was sent"
+    );
+    let written = writing.join().expect("the writer ends");
+    (usize::from(received == sent), read.and(written))
 }
 
 /// Sends back what comes, in one piece or in two.
