@@ -97,10 +97,15 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
 /// Shows the process in the terminal.
 fn show(pid: u32, interval: Duration) -> Result<u8, String> {
     let connection = Connection::open(pid, PATIENCE)?;
-    if !io::stdout().is_terminal() {
-        return Err(
-            "standard output is not a terminal: use --dump or --metrics to print".to_owned(),
-        );
+    for (is_terminal, name) in [
+        (io::stdout().is_terminal(), "output"),
+        (io::stdin().is_terminal(), "input"),
+    ] {
+        if !is_terminal {
+            return Err(format!(
+                "standard {name} is not a terminal: use --dump or --metrics to print"
+            ));
+        }
     }
     screen::run(connection, interval)
 }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
@@ -29,6 +31,8 @@ use crate::interrupt;
 /// How long a key may wait for nothing to happen: signals and answers are looked for in between.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long the main thread may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(1);
 /// How many of a group's tasks are asked for.
 const TASKS_MAX: usize = 100;
 
@@ -88,18 +92,19 @@ impl Screen {
                 terminal.draw(|frame| view::draw(frame, state))?;
             }
             changed = false;
-            if event::poll(TICK)? {
-                match event::read()? {
-                    Event::Key(key) => match state.press(key) {
+            if !wait_for_input()? {
+                return Ok(interrupt::exit_code(SIGHUP));
+            }
+            while event::poll(Duration::ZERO)? {
+                if let Event::Key(key) = event::read()? {
+                    match state.press(key) {
                         Do::Nothing => {}
                         Do::Quit => return Ok(0),
                         Do::Interrupt => return Ok(interrupt::exit_code(SIGINT)),
                         Do::Suspend => self.suspend()?,
-                    },
-                    Event::Resize(..) => {}
-                    _ => continue,
+                    }
+                    paused.store(state.paused, Ordering::Relaxed);
                 }
-                paused.store(state.paused, Ordering::Relaxed);
                 changed = true;
             }
             match signal.load(Ordering::Relaxed) {
@@ -117,10 +122,20 @@ impl Screen {
         }
     }
 
+    fn give_back(&mut self) {
+        if let Some(mut terminal) = self.terminal.take()
+            && terminal.show_cursor().is_err()
+        {
+            // It has gone. The value's drop would say so on standard error, which has gone with
+            // it, and panic for that.
+            std::mem::forget(terminal);
+        }
+        leave();
+    }
+
     /// Gives the terminal back and stops this process until it is continued.
     fn suspend(&mut self) -> io::Result<()> {
-        self.terminal = None;
-        leave();
+        self.give_back();
         low_level::emulate_default_handler(SIGTSTP)?;
         let mut terminal = ratatui::try_init()?;
         terminal.clear()?;
@@ -131,9 +146,25 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        self.terminal = None;
-        leave();
+        self.give_back();
     }
+}
+
+/// Waits for keys, for a tick at most; false if the terminal has gone. Looked for here, because
+/// reading from one that has gone never ends in `crossterm`: it takes the end of file for nothing
+/// yet, and tries again at once.
+fn wait_for_input() -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut input = [PollFd::new(&stdin, PollFlags::IN)];
+    let tick = Timespec::try_from(TICK).map_err(io::Error::other)?;
+    match poll(&mut input, Some(&tick)) {
+        Ok(_) => {}
+        // The window's size has changed, perhaps.
+        Err(Errno::INTR) => return Ok(true),
+        Err(e) => return Err(e.into()),
+    }
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    Ok(!input[0].revents().intersects(gone))
 }
 
 /// Leaves the terminal as it was; if it is gone, so be it.
@@ -149,12 +180,12 @@ fn watch_signals() -> io::Result<Arc<AtomicI32>> {
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
-            for number in signals.forever() {
-                if signal.swap(number, Ordering::Relaxed) != 0 {
-                    // The second one: nobody seems to have noticed the first.
-                    leave();
-                    low_level::exit(i32::from(interrupt::exit_code(number)));
-                }
+            if let Some(number) = signals.forever().next() {
+                signal.store(number, Ordering::Relaxed);
+                thread::sleep(GRACE);
+                // The main thread would have ended the process by now, could it do so.
+                leave();
+                low_level::exit(i32::from(interrupt::exit_code(number)));
             }
         })?;
     Ok(noted)

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -19,6 +20,11 @@ use crate::process::{Finished, Folder, Running};
 
 /// Ends a test that waits in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const TICK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
 
 /// The command on a terminal of its own.
 struct Screen {
@@ -31,7 +37,8 @@ struct Screen {
 
 impl Screen {
     fn start(target: &Target, columns: u16, rows: u16) -> Screen {
-        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let controller = openpt(flags).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
         let name = ptsname(&controller, Vec::new()).unwrap();
@@ -52,7 +59,18 @@ impl Screen {
         let (mut reading, collected) = (controller.try_clone().unwrap(), Arc::clone(&written));
         thread::spawn(move || {
             let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = reading.read(&mut bytes) {
+            // It lets go of the terminal when nobody has use for what is written.
+            while let Ok(readable) = poll(&mut [PollFd::new(&reading, PollFlags::IN)], Some(&TICK))
+            {
+                if Arc::strong_count(&collected) == 1 {
+                    return;
+                }
+                if readable == 0 {
+                    continue;
+                }
+                let Ok(count @ 1..) = reading.read(&mut bytes) else {
+                    return;
+                };
                 let text = String::from_utf8_lossy(&bytes[..count]);
                 collected.0.lock().unwrap().push_str(&text);
                 collected.1.notify_all();
@@ -154,4 +172,19 @@ fn signals_and_ctrl_c_restore_the_terminal() {
     screen.wait_for("sleeping");
     screen.press("\u{3}");
     assert_eq!(screen.finish().code, Some(130));
+}
+
+/// `crossterm` reads for ever from a terminal that has gone: this left a process behind, which
+/// used all the time of a processor.
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    let folder = Folder::new();
+    let target = Plan::new(&folder, 20).start();
+    let mut screen = Screen::start(&target, 80, 24);
+    screen.wait_for("sleeping");
+    let running = screen.running.take().unwrap();
+    drop(screen);
+    // It may have been about to write: then that fails.
+    let code = running.finish().code;
+    assert!(matches!(code, Some(129 | 2)), "{code:?}");
 }
