@@ -11,6 +11,16 @@
 //! - to the blocking pool, on a readiness driver, as one plain system call;
 //! - nowhere, on a plain thread: that makes the plain system call to begin with.
 //!
+//! Why the attempt comes first, by the benchmark `files` (4 KiB reads of what is in the page
+//! cache, two workers on two cores, processor time a read): with the attempt 0.9–1.1 µs, by the
+//! ring alone 1.0–1.5 µs, by the pool alone 3.9–9 µs, whether 1, 16 or 256 are in flight; with 1 in
+//! flight the ring takes 1.5–3.7 µs from call to return, the attempt 1.1 µs. Of what is not in
+//! the cache (60 µs a read on that machine) the failed attempt can't be seen in the figures.
+//!
+//! Metadata by name stays with the pool and so keeps std's type: the ring hands a statx to a
+//! kernel thread in any case, and a way there (a rename: 3.4–7 µs) is no shorter than the one to
+//! the pool (3.2–8 µs).
+//!
 //! # Placed files and streams
 //!
 //! A *placed* file has offsets and is always ready: a regular file, a directory, a block

@@ -9,6 +9,10 @@
 //! for what io_uring can't do (listing a directory, metadata by name, copying), for a thread of
 //! the blocking pool, one job a call. On a plain thread each function is the plain call.
 //!
+//! In a tmpfs, small reads and writes are done on the worker too: they only copy memory.
+//! Dropping a file that was written to waits until it is closed, which on some file systems takes
+//! a disk or a network; the worker does other things meanwhile.
+//!
 //! # Cancellation
 //!
 //! Each call is a cancellation point, but the kernel doesn't let go of an operation on a disk
