@@ -1,20 +1,17 @@
 //! The body of an answer: parts of one file, with text in between, read as they are sent.
 //!
 //! A file is read at positions, a buffer at a time, so a response costs the same memory whatever the
-//! file's size. What the page cache holds is read at once (`preadv2` with `RWF_NOWAIT`); for what the
-//! disk has to bring, a thread of the blocking pool waits and this coroutine with it, but not the
-//! worker. A file that shrinks meanwhile is an error: the promised length can't be
-//! kept, so the connection must break rather than let the client take a part for the whole.
+//! file's size. What the page cache holds is read at once; for what the disk has to bring this
+//! coroutine waits, but not the worker. A file that shrinks meanwhile is an error: the promised
+//! length can't be kept, so the connection must break rather than let the client take a part for
+//! the whole.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, IoSliceMut, Read};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
-use ropewalk_rt::unblock;
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use ropewalk_rt::fs::File;
 
 use super::range::Span;
 
@@ -37,9 +34,9 @@ enum Piece {
 
 impl Content {
     /// One part of `file`, or all of it.
-    pub(super) fn part(file: File, first: u64, length: u64) -> Content {
+    pub(super) fn part(file: impl Into<File>, first: u64, length: u64) -> Content {
         Content {
-            file,
+            file: file.into(),
             pieces: [Piece::File { first, length }].into(),
         }
     }
@@ -47,7 +44,7 @@ impl Content {
     /// Several parts as a `multipart/byteranges` body (RFC 9110, section 14.6). Returns it with the
     /// value of its `Content-Type`.
     pub(super) fn multipart(
-        file: File,
+        file: impl Into<File>,
         spans: &[Span],
         length: u64,
         content_type: &str,
@@ -68,7 +65,10 @@ impl Content {
         }
         pieces.push_back(Piece::Text(format!("\r\n--{boundary}--\r\n").into()));
         (
-            Content { file, pieces },
+            Content {
+                file: file.into(),
+                pieces,
+            },
             format!("multipart/byteranges; boundary={boundary}"),
         )
     }
@@ -110,13 +110,12 @@ impl Read for Content {
                     let most = usize::try_from(*length)
                         .unwrap_or(usize::MAX)
                         .min(buf.len());
-                    let n = match read_at(&self.file, &mut buf[..most], *first) {
+                    let n = match self.file.read_at(&mut buf[..most], *first) {
                         Ok(0) => {
                             let message = "the file became shorter while it was sent";
                             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
                         }
                         Ok(n) => n,
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                         Err(e) => return Err(e),
                     };
                     *first += n as u64;
@@ -131,25 +130,10 @@ impl Read for Content {
     }
 }
 
-/// Reads from the page cache if it can, else where it may wait.
-fn read_at(file: &File, buf: &mut [u8], position: u64) -> io::Result<usize> {
-    match preadv2(
-        file,
-        &mut [IoSliceMut::new(buf)],
-        position,
-        ReadWriteFlags::NOWAIT,
-    ) {
-        // Not in the cache; or a file system that can't tell.
-        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => {
-            unblock(|| file.read_at(buf, position))
-        }
-        result => Ok(result?),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write;
 
     fn digits(name: &str, length: usize) -> File {
