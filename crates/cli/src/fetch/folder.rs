@@ -11,16 +11,17 @@
 //! 128-bit hash of the whole URL instead. The fragment, which no server sees, is left out. The same
 //! URL twice is the same file: the last one to arrive stays.
 //!
-//! Files are written with plain `std::fs` calls on the worker: they go to the page cache, which is
-//! quicker than handing each to another thread.
+//! Files are written through `ropewalk::fs`: a disk that is slow to take them holds up who writes,
+//! not the worker with all its other fetches.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use ropewalk::cancel;
+use ropewalk::fs::{self, File};
 use url::Url;
 
 /// Longest name given out; Linux takes 255.
@@ -96,9 +97,12 @@ impl Folder {
     /// Removes all temporary files and lets no new ones begin: the process is about to end with
     /// fetches under way.
     pub(crate) fn abandon(&self) {
-        let mut parts = self.parts.lock().expect("never poisoned");
-        parts.abandoned = true;
-        for path in std::mem::take(&mut parts.open) {
+        let open = {
+            let mut parts = self.parts.lock().expect("never poisoned");
+            parts.abandoned = true;
+            std::mem::take(&mut parts.open)
+        };
+        for path in open {
             let _ = fs::remove_file(path);
         }
     }
@@ -112,7 +116,17 @@ impl Part<'_> {
     pub(crate) fn commit(self, url: &Url) -> io::Result<PathBuf> {
         let path = self.folder.dir.join(file_name(url));
         fs::rename(&self.path, &path)?;
+        // There is nothing left to remove.
+        self.forget();
         Ok(path)
+    }
+}
+
+impl Part<'_> {
+    /// Says whether the temporary file was still to be removed; it is not any more.
+    fn forget(&self) -> bool {
+        let mut parts = self.folder.parts.lock().expect("never poisoned");
+        parts.open.remove(&self.path)
     }
 }
 
@@ -128,10 +142,9 @@ impl Write for Part<'_> {
 
 impl Drop for Part<'_> {
     fn drop(&mut self) {
-        let mut parts = self.folder.parts.lock().expect("never poisoned");
-        if parts.open.remove(&self.path) {
-            // After a rename there is nothing left under this name.
-            let _ = fs::remove_file(&self.path);
+        if self.forget() {
+            // Also when it is given up because time is over.
+            let _ = cancel::shield(|| fs::remove_file(&self.path));
         }
     }
 }
