@@ -49,6 +49,12 @@ const RUNS: &[Run] = &[
         lines: &["50000 woken and joined"],
     },
     Run {
+        program: "c13_cooperative",
+        arguments: &[],
+        // The counts of turns are the machine's.
+        lines: &[],
+    },
+    Run {
         program: "c14_implicit",
         arguments: &[],
         lines: &[
@@ -250,6 +256,12 @@ const RUNS: &[Run] = &[
         program: "n11_lookups",
         arguments: &["127.0.0.1", "::1"],
         lines: &["127.0.0.1: [127.0.0.1]", "::1: [::1]"],
+    },
+    Run {
+        program: "n9_chat",
+        // Nobody is there, and the input is at its end.
+        arguments: &["ann", "127.0.0.1:0"],
+        lines: &[],
     },
     Run {
         program: "q1_queue",
