@@ -43,15 +43,20 @@
 //! | N2 | a non-blocking server on one thread: `setblocking(False)`, pending sends, removals | `n2_nonblocking` |
 //! | N6 | asyncio's streams and `drain`, transports and protocols, datagrams | `n6_protocols` |
 //! | N10 | `socketserver`: `TCPServer`, `UDPServer`, `serve_forever`, `shutdown` | `n10_socketserver` |
+//! | N11 | many name look-ups at once, with a time limit | `n11_lookups` |
 //! | N12 | a server that answers each client by what is typed on the console | `n12_console` |
 //! | W1 | raw HTTP/1.0 GET over a stream, several hosts at once | `w1_raw_http` |
 //! | N7 | sticky packets: TCP has no message borders | `n7_framing` |
+//! | N8 | UDP upper-case server, empty datagrams, borders, truncation, `ThreadingUDPServer` | `n8_udp` |
+//! | N9 | UDP chat with several named peers | `n9_chat` |
 //! | W2 | callback client: tasks with a callback each, run until all are done | `w2_callbacks` |
 //! | W4 | routes, `match_info`, `query_string`, status 201, `run_app` with its banner and Ctrl-C | `w4_routes` |
 //! | W5 | a slow handler must not stall the others | `w5_slow_handler` |
 //! | W6 | a handler that waits for a `Future` with a timeout, which yields the answer | `w6_delayed` |
 //! | W7 | one request resolves another's `Future` | `w7_stop_index` |
 //! | W8 | an unknown URL, `/favicon.ico` | `w8_not_found` |
+//! | F1 | a file read in a worker thread, with a callback | `f1_callback` |
+//! | F2 | truly asynchronous local I/O | `f2_async_io` |
 //!
 //! # Mistakes that don't compile
 //!
