@@ -162,14 +162,16 @@ fn is_of(function: &str, prefix: &str) -> bool {
         .starts_with(prefix)
 }
 
-/// Says whether it is an inlined function of the runtime or of std: debug information gives
-/// those without their paths, but with their files.
+/// Says whether it is an inlined function of the runtime, of what it is built on, or of std: debug
+/// information gives those without their paths, but with their files.
 fn is_inlined_runtime(frame: &Frame) -> bool {
     static SOURCES: OnceLock<[String; 3]> = OnceLock::new();
+    /// In a registry, and in an installed standard library.
+    const WITHIN: [&str; 2] = ["/lock_api-", "/rustlib/src/rust/library/"];
     let path = frame.function.split('<').next().unwrap_or_default();
-    if path.contains("::") {
+    let Some(file) = frame.file.as_deref().filter(|_| !path.contains("::")) else {
         return false;
-    }
+    };
     let sources = SOURCES.get_or_init(|| {
         let here = env!("CARGO_MANIFEST_DIR");
         // Beside it, in the repository and in a registry.
@@ -183,8 +185,87 @@ fn is_inlined_runtime(frame: &Frame) -> bool {
             "/rustc/".into(),
         ]
     });
-    frame
-        .file
-        .as_deref()
-        .is_some_and(|file| sources.iter().any(|source| file.starts_with(&**source)))
+    sources.iter().any(|source| file.starts_with(&**source))
+        || WITHIN.iter().any(|part| file.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(of: &[(&str, &str)]) -> Vec<Frame> {
+        let frame = |&(function, file): &(&str, &str)| Frame {
+            function: function.into(),
+            file: (!file.is_empty()).then(|| file.into()),
+            line: Some(1),
+        };
+        of.iter().map(frame).collect()
+    }
+
+    fn folded(of: &[(&str, &str)]) -> (Vec<String>, usize) {
+        let folded = fold(&frames(of));
+        let names = folded.frames.iter().map(|frame| frame.function.to_string());
+        (names.collect(), folded.folded)
+    }
+
+    const OUTSIDE: [(&str, &str); 3] = [
+        (
+            "call_once<(), app::{closure_env#0}>",
+            "/rustc/0/library/core/src/panic/unwind_safe.rs",
+        ),
+        (
+            "do_call<app::{closure_env#0}, ()>",
+            "/rustc/0/library/std/src/panicking.rs",
+        ),
+        ("ropewalk_kernel::task::Typed<F,T>::run", ""),
+    ];
+
+    #[test]
+    fn the_runtimes_own_frames_are_left_out() {
+        let mut stack = vec![
+            ("ropewalk_kernel::worker::Worker::walk_own", ""),
+            (
+                "park",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/src/worker/mod.rs"),
+            ),
+            (
+                "<ropewalk_rt::sync::mutex::RawMutex as lock_api::mutex::RawMutex>::lock",
+                "",
+            ),
+            (
+                "lock<ropewalk_rt::sync::mutex::RawMutex, u32>",
+                "/registry/lock_api-0.4.14/src/mutex.rs",
+            ),
+            ("{closure#0}", "/home/app/src/main.rs"),
+            ("core::iter::Iterator::for_each", ""),
+            ("app::main::{{closure}}", "/home/app/src/main.rs"),
+        ];
+        stack.extend(OUTSIDE);
+        let own = [
+            "{closure#0}",
+            "core::iter::Iterator::for_each",
+            "app::main::{{closure}}",
+        ];
+        assert_eq!(folded(&stack), (own.map(String::from).to_vec(), 4));
+    }
+
+    #[test]
+    fn who_asks_about_itself_does_not_see_the_asking() {
+        let mut stack = vec![
+            ("ropewalk_kernel::inspect::walk::walk_thread", ""),
+            ("some_crate::map", ""),
+            ("ropewalk_kernel::locks::want_slow", ""),
+            ("app::work", ""),
+        ];
+        stack.extend(OUTSIDE);
+        assert_eq!(folded(&stack), (vec!["app::work".into()], 3));
+    }
+
+    #[test]
+    fn a_stack_of_the_runtime_alone_is_shown() {
+        let stack = [("ropewalk_rt::a", ""), ("ropewalk_kernel::b", "")];
+        let own = ["ropewalk_rt::a", "ropewalk_kernel::b"].map(String::from);
+        assert_eq!(folded(&stack), (own.to_vec(), 0));
+        assert_eq!(folded(&[]), (vec![], 0));
+    }
 }
