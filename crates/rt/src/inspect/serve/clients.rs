@@ -5,8 +5,8 @@
 //! are bounded, a request must arrive and an answer be taken within a time. When there are as
 //! many as there may be, a newcomer takes the place of the one that has been silent for longest.
 //!
-//! A client is silent (`since` is `Some`) while its request is awaited, busy while it is being
-//! answered. Whoever is pushed out finds its connection shut down; only its own thread takes it
+//! A client is silent (`since` is `Some`) while its request is awaited, or its answer not yet taken;
+//! busy while its answer is made. Whoever is pushed out finds its connection shut down; only its own thread takes it
 //! off the list.
 
 use std::io::{self, Read};
@@ -42,7 +42,7 @@ pub(super) struct Clients(Mutex<Vec<Client>>);
 #[derive(Debug)]
 struct Client {
     stream: Arc<UnixStream>,
-    /// Since when its request has been awaited.
+    /// Since when its request, or its reading the answer, has been awaited.
     since: Option<Instant>,
 }
 
@@ -137,8 +137,11 @@ fn converse(place: &Place, answer: Answer) -> io::Result<()> {
             Err(e) => return Err(e),
         };
         place.clients.set_since(&place.stream, None);
+        let answer = answer(&line);
+        // Who doesn't read its answer is as silent as who doesn't ask.
+        place.clients.set_since(&place.stream, Some(Instant::now()));
         let deadline = Instant::now() + ANSWER_PATIENCE;
-        match answer(&line) {
+        match answer {
             Ok(body) => {
                 let status = format!("ok {}\n", body.len());
                 send(&place.stream, status.as_bytes(), deadline)?;
