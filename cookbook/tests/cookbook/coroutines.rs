@@ -23,9 +23,20 @@ fn a_hundred_thousand_sleep_at_once() {
 fn computing_stalls_the_neighbours_unless_it_gives_way() {
     const END: u32 = 500_000;
     const PRIMES: usize = 41_538;
-    let greedy = c13_cooperative::compute(Manner::Greedy, END).unwrap();
-    assert_eq!((greedy.primes, greedy.turns), (PRIMES, 0), "{greedy:?}");
-    assert_ne!(greedy.kept, 0, "{greedy:?}");
+    let mut end = END;
+    loop {
+        let greedy = c13_cooperative::compute(Manner::Greedy, end).unwrap();
+        assert_eq!(greedy.turns, 0, "{greedy:?}");
+        if end == END {
+            assert_eq!(greedy.primes, PRIMES, "{greedy:?}");
+        }
+        if greedy.kept != 0 {
+            break;
+        }
+        // On a busy machine the watcher itself may come too late for so little work.
+        end *= 2;
+        assert!(end < 100 * END, "nobody saw it: {greedy:?}");
+    }
     for manner in [Manner::Yielding, Manner::Unblocked] {
         let outcome = c13_cooperative::compute(manner, END).unwrap();
         assert_eq!(outcome.primes, PRIMES, "{outcome:?}");

@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
-use ropewalk::channel;
+use ropewalk::process::Command;
+use ropewalk::{channel, unblock};
 
 use crate::program::{f1_callback, f2_async_io};
 
@@ -35,7 +36,20 @@ fn a_file_is_read_elsewhere_and_the_callback_called() {
         counted,
         [(none, Err(ErrorKind::NotFound)), (here, Ok(lines))]
     );
-    assert!(turns.load(Ordering::Relaxed) > 0);
+
+    // A pipe gives nothing before the caller, who has gone on, writes to it.
+    let pipe = std::env::temp_dir().join(format!("ropewalk-f1-{}", std::process::id()));
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let (send, called) = channel::unbounded();
+    let reading = f1_callback::read_then(pipe.clone(), move |loaded| {
+        send.send(loaded.as_ref().unwrap().0.clone()).unwrap();
+    });
+    assert!(!reading.is_finished());
+    unblock(|| std::fs::write(&pipe, "late")).unwrap();
+    reading.join().unwrap().unwrap();
+    assert_eq!(called.recv().unwrap(), b"late");
+    std::fs::remove_file(pipe).unwrap();
 }
 
 /// F2: all blocks are read, each right, by one thread that runs all the coroutines.

@@ -1,17 +1,17 @@
 //! System calls that fail: the n-th, once and for good.
 //!
-//! The table is the process's, and other tests run meanwhile: what is made to fail is only
+//! The table is the process's: so each test has a process to itself. What is made to fail is only
 //! what is done to one file, known by its name or its inode.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use ropewalk_kernel::sys::{self, SysTable};
 use ropewalk_rt::fs::{self, File};
 
+use crate::process::well_alone;
 use crate::scratch::{Scratch, pattern};
 use crate::stage::on_each;
 
@@ -22,8 +22,6 @@ static UNTIL: AtomicI64 = AtomicI64::new(i64::MAX);
 /// Whether those after it fail too.
 static FOR_GOOD: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
-/// One test at a time.
-static TURN: Mutex<()> = Mutex::new(());
 
 fn fails() -> bool {
     let left = UNTIL.fetch_sub(1, Ordering::SeqCst);
@@ -98,7 +96,6 @@ fn fsync(fd: c_int, data_only: bool) -> io::Result<()> {
 ///
 /// `body` gets what to call when the file is there whose calls are counted.
 fn each_failing(body: impl Fn(&dyn Fn(&std::path::Path)) -> io::Result<()> + Sync) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let table = SysTable {
         openat,
         preadv2,
@@ -139,42 +136,46 @@ fn each_failing(body: impl Fn(&dyn Fn(&std::path::Path)) -> io::Result<()> + Syn
 
 #[test]
 fn reading_with_a_failing_call() {
-    each_failing(|count| {
-        let scratch = Scratch::new();
-        let data = pattern(10_000);
-        let path = scratch.file("to-fail", &data);
-        count(&path);
-        let mut file = File::open(&path)?;
-        let mut first = [0; 100];
-        // Where it failed the bytes are still there to be read.
-        if file.read_exact(&mut first).is_err() {
-            file = File::open(&path)?;
-            file.read_exact(&mut first)?;
-        }
-        assert_eq!(first, data[..100]);
-        let mut rest = Vec::new();
-        file.read_to_end(&mut rest)?;
-        assert!(rest == data[100..]);
-        file.read_exact_at(&mut first, 50)?;
-        assert_eq!(first, data[50..150]);
-        assert!(fs::read(&path)? == data);
-        Ok(())
+    well_alone(&[], || {
+        each_failing(|count| {
+            let scratch = Scratch::new();
+            let data = pattern(10_000);
+            let path = scratch.file("to-fail", &data);
+            count(&path);
+            let mut file = File::open(&path)?;
+            let mut first = [0; 100];
+            // Where it failed the bytes are still there to be read.
+            if file.read_exact(&mut first).is_err() {
+                file = File::open(&path)?;
+                file.read_exact(&mut first)?;
+            }
+            assert_eq!(first, data[..100]);
+            let mut rest = Vec::new();
+            file.read_to_end(&mut rest)?;
+            assert!(rest == data[100..]);
+            file.read_exact_at(&mut first, 50)?;
+            assert_eq!(first, data[50..150]);
+            assert!(fs::read(&path)? == data);
+            Ok(())
+        });
     });
 }
 
 #[test]
 fn writing_with_a_failing_call() {
-    each_failing(|count| {
-        let scratch = Scratch::new();
-        let path = scratch.file("to-fail", b"");
-        count(&path);
-        let mut file = File::options().write(true).open(&path)?;
-        file.write_all(b"one ")?;
-        file.write_all_at(b"two ", 4)?;
-        file.sync_data()?;
-        file.sync_all()?;
-        drop(file);
-        assert_eq!(std::fs::read(&path).unwrap(), b"one two ");
-        Ok(())
+    well_alone(&[], || {
+        each_failing(|count| {
+            let scratch = Scratch::new();
+            let path = scratch.file("to-fail", b"");
+            count(&path);
+            let mut file = File::options().write(true).open(&path)?;
+            file.write_all(b"one ")?;
+            file.write_all_at(b"two ", 4)?;
+            file.sync_data()?;
+            file.sync_all()?;
+            drop(file);
+            assert_eq!(std::fs::read(&path).unwrap(), b"one two ");
+            Ok(())
+        });
     });
 }

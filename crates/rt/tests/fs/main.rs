@@ -6,6 +6,9 @@ mod faults;
 mod files;
 mod paths;
 mod positions;
+#[path = "../it/process.rs"]
+#[allow(dead_code)]
+mod process;
 mod scratch;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]

@@ -14,6 +14,7 @@ use ropewalk_rt::net::{TcpListener, TcpStream};
 use socket2::SockRef;
 
 use crate::copying::{put, take};
+use crate::process::well_alone;
 use crate::stage::{PATIENCE, on_each, until};
 
 /// The port whose accepts fail (a descriptor's number may be another's soon), how often still, by
@@ -55,23 +56,53 @@ fn hello(mut stream: TcpStream, _: SocketAddr) -> io::Result<()> {
 
 #[test]
 fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
-    let table = SysTable {
-        accept4: accept,
-        ..*sys::real_table()
-    };
-    // SAFETY: the entry does what `accept4` does, or fails.
-    unsafe { sys::replace(Some(Box::leak(Box::new(table)))) };
-    on_each(|| {
-        for error in [
-            libc::EMFILE,
-            libc::ENFILE,
-            libc::ENOBUFS,
-            libc::ENOMEM,
-            libc::ECONNABORTED,
-        ] {
+    well_alone(&[], || {
+        let table = SysTable {
+            accept4: accept,
+            ..*sys::real_table()
+        };
+        // SAFETY: the entry does what `accept4` does, or fails.
+        unsafe { sys::replace(Some(Box::leak(Box::new(table)))) };
+        on_each(|| {
+            for error in [
+                libc::EMFILE,
+                libc::ENFILE,
+                libc::ENOBUFS,
+                libc::ENOMEM,
+                libc::ECONNABORTED,
+            ] {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let addr = listener.local_addr().unwrap();
+                ERROR.store(error, Ordering::SeqCst);
+                FAILURES.store(0, Ordering::SeqCst);
+                PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
+                let server = TcpServer::on(vec![listener], hello);
+                let handle = server.handle();
+                let serving = coroutine::spawn(move || server.serve_forever());
+                let first = TcpStream::connect(addr).unwrap();
+                assert_eq!(take(&first, 5), b"hello");
+
+                FAILURES.store(3, Ordering::SeqCst);
+                let begun = handle.stats().pauses;
+                TRIED.store(0, Ordering::SeqCst);
+                let second = TcpStream::connect(addr).unwrap();
+                assert_eq!(take(&second, 5), b"hello", "it comes through after all");
+                let pauses = handle.stats().pauses - begun;
+                let one_only = error == libc::ECONNABORTED;
+                // No busy loop: a pause for each failure, but for what concerns a connection only.
+                assert_eq!(pauses, if one_only { 0 } else { 3 }, "error {error}");
+                assert!(TRIED.load(Ordering::SeqCst) <= 6);
+                drop((first, second));
+                handle.shutdown(PATIENCE).unwrap();
+                serving.join().unwrap().unwrap();
+            }
+        });
+
+        // For good: it pauses on and on, wakes for each connection that ends, and stops when told.
+        on_each(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let addr = listener.local_addr().unwrap();
-            ERROR.store(error, Ordering::SeqCst);
+            ERROR.store(libc::EMFILE, Ordering::SeqCst);
             FAILURES.store(0, Ordering::SeqCst);
             PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
             let server = TcpServer::on(vec![listener], hello);
@@ -79,59 +110,29 @@ fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
             let serving = coroutine::spawn(move || server.serve_forever());
             let first = TcpStream::connect(addr).unwrap();
             assert_eq!(take(&first, 5), b"hello");
-
-            FAILURES.store(3, Ordering::SeqCst);
-            let begun = handle.stats().pauses;
-            TRIED.store(0, Ordering::SeqCst);
-            let second = TcpStream::connect(addr).unwrap();
-            assert_eq!(take(&second, 5), b"hello", "it comes through after all");
-            let pauses = handle.stats().pauses - begun;
-            let one_only = error == libc::ECONNABORTED;
-            // No busy loop: a pause for each failure, but for what concerns a connection only.
-            assert_eq!(pauses, if one_only { 0 } else { 3 }, "error {error}");
-            assert!(TRIED.load(Ordering::SeqCst) <= 6);
-            drop((first, second));
+            FAILURES.store(usize::MAX, Ordering::SeqCst);
+            let waits = TcpStream::connect(addr).unwrap();
+            until(|| handle.stats().pauses >= 1);
+            // Those that are open go on.
+            assert_eq!(handle.stats().open, 1);
+            put(&first, b".");
+            until(|| handle.stats().open == 0);
             handle.shutdown(PATIENCE).unwrap();
             serving.join().unwrap().unwrap();
-        }
-    });
+            drop(waits);
+        });
 
-    // For good: it pauses on and on, wakes for each connection that ends, and stops when told.
-    on_each(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        ERROR.store(libc::EMFILE, Ordering::SeqCst);
-        FAILURES.store(0, Ordering::SeqCst);
-        PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
-        let server = TcpServer::on(vec![listener], hello);
-        let handle = server.handle();
-        let serving = coroutine::spawn(move || server.serve_forever());
-        let first = TcpStream::connect(addr).unwrap();
-        assert_eq!(take(&first, 5), b"hello");
-        FAILURES.store(usize::MAX, Ordering::SeqCst);
-        let waits = TcpStream::connect(addr).unwrap();
-        until(|| handle.stats().pauses >= 1);
-        // Those that are open go on.
-        assert_eq!(handle.stats().open, 1);
-        put(&first, b".");
-        until(|| handle.stats().open == 0);
-        handle.shutdown(PATIENCE).unwrap();
-        serving.join().unwrap().unwrap();
-        drop(waits);
+        // A listener that is broken ends the server.
+        on_each(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            ERROR.store(libc::EINVAL, Ordering::SeqCst);
+            FAILURES.store(usize::MAX, Ordering::SeqCst);
+            PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
+            let error = TcpServer::on(vec![listener], hello)
+                .serve_forever()
+                .unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        });
+        PORT.store(0, Ordering::SeqCst);
     });
-
-    // A listener that is broken ends the server.
-    on_each(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        ERROR.store(libc::EINVAL, Ordering::SeqCst);
-        FAILURES.store(usize::MAX, Ordering::SeqCst);
-        PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
-        let error = TcpServer::on(vec![listener], hello)
-            .serve_forever()
-            .unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
-    });
-    PORT.store(0, Ordering::SeqCst);
-    // SAFETY: the real table.
-    unsafe { sys::replace(None) };
 }
