@@ -41,23 +41,23 @@ pub fn forever(runtime: &Runtime) -> Vec<String> {
     let now = Instant::now();
     let ms = Duration::from_millis;
 
-    runtime.call_later(ms(20), noting(&log, "later"));
-    runtime.call_at(now + ms(10), noting(&log, "at its time"));
     runtime.call_soon(noting(&log, "soon"));
-    let cancelled = runtime.call_later(ms(5), noting(&log, "never"));
+    runtime.call_at(now + ms(200), noting(&log, "at its time"));
+    runtime.call_later(ms(400), noting(&log, "later"));
+    let cancelled = runtime.call_later(Duration::from_secs(60), noting(&log, "never"));
     assert!(cancelled.cancel());
 
     // `call_soon_threadsafe`: the same call, from a thread that has nothing to do with the loop.
     let (handle, inner) = (runtime.handle(), Arc::clone(&log));
     let other = thread::spawn(move || {
         handle
-            .call_later(ms(30), noting(&inner, "from a thread"))
+            .call_later(ms(450), noting(&inner, "from a thread"))
             .map(drop)
     });
     other.join().expect("no panic").expect("the loop is open");
 
     let (handle, inner) = (runtime.handle(), Arc::clone(&log));
-    runtime.call_later(ms(40), move || {
+    runtime.call_later(ms(500), move || {
         inner
             .lock()
             .unwrap()
@@ -86,7 +86,7 @@ pub fn close(runtime: Runtime) -> (usize, Vec<String>) {
             ropewalk::coroutine::yield_now();
         }
     });
-    let left = match runtime.close(Duration::from_millis(100)) {
+    let left = match runtime.close(Duration::from_secs(1)) {
         Ok(()) => Vec::new(),
         Err(report) => report.left,
     };
