@@ -219,3 +219,11 @@
 pub use ropewalk_http as http;
 pub use ropewalk_macros::{main, test};
 pub use ropewalk_rt::*;
+
+/// Children: [`Command`](process::Command), and with the feature `process` pools of worker
+/// processes, pipes, shared memory and managers.
+pub mod process {
+    #[cfg(feature = "process")]
+    pub use ropewalk_process::*;
+    pub use ropewalk_rt::process::*;
+}

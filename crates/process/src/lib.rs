@@ -1,0 +1,5 @@
+//! Processes that work together: pools whose workers may die, pipes and queues between
+//! processes, shared memory and its locks, and managers that serve objects to others.
+//!
+//! Users add the crate `ropewalk` with its feature `process`, which shows this as
+//! `ropewalk::process`, beside [`Command`](ropewalk_rt::process::Command).
