@@ -3,3 +3,5 @@
 //!
 //! Users add the crate `ropewalk` with its feature `process`, which shows this as
 //! `ropewalk::process`, beside [`Command`](ropewalk_rt::process::Command).
+
+pub mod memory;
