@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::process::ExitStatus;
 
 /// Why joining gave no value.
 #[non_exhaustive]
@@ -19,6 +20,38 @@ pub enum JoinError {
     Failed(Box<dyn Error + Send + Sync>),
     /// A promise was dropped without a value.
     Dropped,
+    /// The work took longer than it was allowed, and was ended.
+    TimedOut,
+    /// The process that ran the work ended before it.
+    WorkerDied {
+        /// The process's id; it may have been used again since.
+        pid: u32,
+        /// Its exit code, or the signal that ended it.
+        status: ExitStatus,
+    },
+}
+
+/// A panic in another process: the payload of the [`JoinError::Panicked`] it gives here.
+#[derive(Clone, Debug)]
+pub struct RemotePanic {
+    /// What the panic said.
+    pub message: String,
+    /// Where it was, as `file:line:column`.
+    pub location: Option<String>,
+    /// The stack, if the other process took it (`RUST_BACKTRACE=1`).
+    pub backtrace: Option<String>,
+    /// The process's id.
+    pub pid: u32,
+}
+
+impl fmt::Display for RemotePanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {}", self.message, self.pid)?;
+        if let Some(location) = &self.location {
+            write!(f, ", {location}")?;
+        }
+        f.write_str(")")
+    }
 }
 
 impl JoinError {
@@ -42,13 +75,32 @@ impl JoinError {
         matches!(self, JoinError::Shutdown)
     }
 
-    /// The panic's message, if it panicked with one that is a string.
+    /// Says whether the work was ended because it took too long.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, JoinError::TimedOut)
+    }
+
+    /// Says whether the process that ran the work ended before it.
+    pub fn is_worker_death(&self) -> bool {
+        matches!(self, JoinError::WorkerDied { .. })
+    }
+
+    /// The panic of another process, if it was one.
+    pub fn remote_panic(&self) -> Option<&RemotePanic> {
+        match self {
+            JoinError::Panicked(payload) => payload.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// The panic's message, if it panicked with one that is a string, or in another process.
     pub fn panic_message(&self) -> Option<&str> {
         let JoinError::Panicked(payload) = self else {
             return None;
         };
         let text = payload.downcast_ref::<&str>().copied();
         text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .or_else(|| self.remote_panic().map(|panic| panic.message.as_str()))
     }
 
     /// Takes the panic's payload, to go on with
@@ -76,6 +128,9 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(panic) = self.remote_panic() {
+            return write!(f, "the task panicked: {panic}");
+        }
         match (self, self.panic_message()) {
             (_, Some(message)) => write!(f, "the task panicked: {message}"),
             (JoinError::Panicked(_), None) => f.write_str("the task panicked"),
@@ -90,6 +145,10 @@ impl fmt::Display for JoinError {
             }
             (JoinError::Failed(error), _) => write!(f, "the promise failed: {error}"),
             (JoinError::Dropped, _) => f.write_str("the promise was dropped without a value"),
+            (JoinError::TimedOut, _) => f.write_str("the task took too long and was ended"),
+            (JoinError::WorkerDied { pid, status }, _) => {
+                write!(f, "the worker process {pid} died: {status}")
+            }
         }
     }
 }
@@ -104,6 +163,10 @@ impl fmt::Debug for JoinError {
             (JoinError::WaitCancelled, _) => f.write_str("JoinError::WaitCancelled"),
             (JoinError::Failed(error), _) => write!(f, "JoinError::Failed({error:?})"),
             (JoinError::Dropped, _) => f.write_str("JoinError::Dropped"),
+            (JoinError::TimedOut, _) => f.write_str("JoinError::TimedOut"),
+            (JoinError::WorkerDied { pid, status }, _) => {
+                write!(f, "JoinError::WorkerDied({pid}, {status})")
+            }
         }
     }
 }

@@ -511,7 +511,7 @@ pub(crate) fn give_loose(record: NonNull<Record>) {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Takes `count` ids, which are never used again, and gives the first.
-pub(crate) fn take_ids(count: u64) -> u64 {
+pub fn take_ids(count: u64) -> u64 {
     NEXT_ID.fetch_add(count, Ordering::Relaxed)
 }
 

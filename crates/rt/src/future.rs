@@ -68,7 +68,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    future::spawn(options, site, future).map(JoinHandle)
+    future::spawn(options, site, future).map(JoinHandle::from)
 }
 
 /// Is ready after `duration`; on any executor. Late by as much as

@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod channel;
 pub mod coroutine;
 pub mod deadlock;
+pub mod executor;
 pub mod fs;
 pub mod future;
 pub mod generator;
@@ -42,7 +43,7 @@ pub use promise::{Promise, PromiseHandle, promise};
 pub use results::{as_completed, join_all, race, try_scope, wait_first};
 pub use ropewalk_kernel::blocking::unblock;
 pub use ropewalk_kernel::driver::DriverKind;
-pub use ropewalk_kernel::outcome::JoinError;
+pub use ropewalk_kernel::outcome::{JoinError, RemotePanic};
 pub use ropewalk_kernel::runtime::StillRunning;
 pub use run::Run;
 pub use runtime::{Closed, DelayedCall, Runtime, RuntimeBuilder, RuntimeHandle};
@@ -50,5 +51,5 @@ pub use task::{Info, Task};
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::private::{MainOptions, TestOptions, main, test};
+    pub use crate::private::{MainOptions, StartHook, TestOptions, main, test};
 }

@@ -3,7 +3,14 @@
 use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
+use crate::executor::tasks;
 use crate::runtime::Runtime;
+
+/// What is to be called first of all under `#[ropewalk::main]`, before there is a runtime: a
+/// crate above this one puts it in, when the program is linked.
+pub struct StartHook(pub fn());
+
+inventory::collect!(StartHook);
 
 /// The arguments of `#[ropewalk::main]`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +45,13 @@ fn build(workers: Option<usize>, stack_size: Option<usize>) -> std::io::Result<R
 ///
 /// What `main` returns is reported where it was made: it need not be `Send`.
 pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
+    for hook in inventory::iter::<StartHook> {
+        hook.0();
+    }
+    if let Err(error) = tasks::check() {
+        eprintln!("ropewalk: {error}");
+        std::process::exit(1);
+    }
     let runtime = match build(options.workers, options.stack_size) {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -95,6 +95,6 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        runtime::spawn_thread(self.options, Location::caller(), f).map(JoinHandle)
+        runtime::spawn_thread(self.options, Location::caller(), f).map(JoinHandle::from)
     }
 }

@@ -179,7 +179,7 @@ impl<T> JoinHandle<T> {
     /// Takes the outcome after a select, which may have been cancelled.
     pub(super) fn take_selected(&mut self) -> Result<T, JoinError> {
         if self.is_finished() {
-            self.0.take_outcome()
+            self.take_outcome()
         } else {
             Err(JoinError::WaitCancelled)
         }
@@ -197,8 +197,8 @@ impl<T> Arm for JoinHandle<T> {
     }
 
     fn join<'q>(&'q self, place: Queued<'_, 'q>, _: Option<&Landing>) -> Option<Joined> {
-        let guard = self.0.done_queue().lock();
-        if self.0.is_done_now() {
+        let guard = self.done_queue().lock();
+        if self.is_done_now() {
             return None;
         }
         Some(place.join(guard, NOTICE))
@@ -213,6 +213,6 @@ impl<T> Arm for JoinHandle<T> {
     fn abandon(&self, _: Token) {}
 
     fn address(&self) -> usize {
-        std::ptr::from_ref(self.0.done_queue()) as usize
+        std::ptr::from_ref(self.done_queue()) as usize
     }
 }

@@ -63,7 +63,7 @@ impl Builder {
         T: Send + 'static,
     {
         runtime::try_spawn(self.options, Location::caller(), f)
-            .map(JoinHandle)
+            .map(JoinHandle::from)
             .map_err(TrySpawnError::new)
     }
 
@@ -81,7 +81,7 @@ impl Builder {
     {
         // SAFETY: `'static`.
         unsafe { runtime::spawn_unchecked(self.options, None, Location::caller(), f) }
-            .map(JoinHandle)
+            .map(JoinHandle::from)
     }
 
     /// Spawns a future as a task, as [`spawn_async`](crate::spawn_async); the stack size is
@@ -117,7 +117,7 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        JoinHandle(runtime::spawn_local(self.options, Location::caller(), f))
+        JoinHandle::from(runtime::spawn_local(self.options, Location::caller(), f))
     }
 
     /// Spawns it into a scope, as [`Scope::spawn`](super::Scope::spawn).

@@ -53,7 +53,7 @@ where
     let handle =
         unsafe { runtime::spawn_unchecked(Options::default(), None, Location::caller(), f) };
     match handle {
-        Ok(handle) => JoinHandle(handle),
+        Ok(handle) => JoinHandle::from(handle),
         Err(error) => panic!("the global runtime can't be started: {error}"),
     }
 }
@@ -138,7 +138,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    JoinHandle(runtime::spawn_local(
+    JoinHandle::from(runtime::spawn_local(
         Options::default(),
         Location::caller(),
         f,

@@ -117,7 +117,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // and the kernel lets the count fall after all that the child borrowed is gone.
         let handle = unsafe { runtime::spawn_unchecked(options, Some(&self.state), site, f) }?;
         Ok(ScopedJoinHandle {
-            handle: JoinHandle(handle),
+            handle: JoinHandle::from(handle),
             scope: PhantomData,
         })
     }

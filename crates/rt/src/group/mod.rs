@@ -339,7 +339,7 @@ where
         // SAFETY: `'static`.
         unsafe { runtime::spawn_unchecked(Options::default(), None, site, f) }
     };
-    started(token.run(spawn).map(JoinHandle))
+    started(token.run(spawn).map(JoinHandle::from))
 }
 
 fn started<T>(spawned: io::Result<JoinHandle<T>>) -> JoinHandle<T> {

@@ -1,5 +1,7 @@
 //! What can be joined: the one view of all handles that the functions over many have.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ropewalk_kernel::cancel;
@@ -57,39 +59,39 @@ pub(crate) mod sealed {
         type Value = T;
 
         fn queue(&self) -> &WaitQueue {
-            self.0.done_queue()
+            self.done_queue()
         }
 
         fn is_over(&self) -> bool {
-            self.0.is_done_now()
+            self.is_done_now()
         }
 
         fn wait_for_end(&self) {
-            self.0.wait(Limit::NONE);
+            self.wait(Limit::NONE);
         }
 
         fn wait_within(&self, limit: Limit) -> Outcome {
-            self.0.wait(limit)
+            self.wait(limit)
         }
 
         fn take_result(&mut self) -> Result<T, JoinError> {
-            self.0.take_outcome()
+            self.take_outcome()
         }
 
         fn poll_result(&mut self, context: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-            self.0.poll(context)
+            Pin::new(self).poll(context)
         }
 
         fn call_off(&self) {
-            self.0.cancel();
+            self.cancel();
         }
 
         fn before_end(&self, callback: impl FnOnce(bool) + Send + 'static) {
-            self.0.on_done(move |outcome| callback(outcome.is_ok()));
+            self.on_done(move |outcome| callback(outcome.is_ok()));
         }
 
         fn check_not_self(&self) {
-            if self.0.id() == cancel::current_id() {
+            if self.id() == cancel::current_id() {
                 panic!("a task can't join itself: it would wait for ever");
             }
         }
@@ -159,7 +161,7 @@ pub(crate) mod sealed {
         }
 
         fn poll_result(&mut self, context: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-            std::pin::Pin::new(self).poll(context)
+            Pin::new(self).poll(context)
         }
 
         fn call_off(&self) {

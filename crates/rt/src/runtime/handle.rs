@@ -128,7 +128,7 @@ impl RuntimeHandle {
         T: Send + 'static,
     {
         let spawned = self.remote.spawn(Options::default(), Location::caller(), f);
-        JoinHandle(spawned.unwrap_or_else(|error| panic!("{error}")))
+        JoinHandle::from(spawned.unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// Spawns a coroutine on the runtime's worker with this index; see
@@ -147,7 +147,7 @@ impl RuntimeHandle {
         options.on_worker(worker);
         self.remote
             .spawn(options, Location::caller(), f)
-            .map(JoinHandle)
+            .map(JoinHandle::from)
     }
 
     /// Spawns a coroutine on the runtime unless it is full; see
@@ -164,7 +164,7 @@ impl RuntimeHandle {
     {
         self.remote
             .try_spawn(Options::default(), Location::caller(), f)
-            .map(JoinHandle)
+            .map(JoinHandle::from)
             .map_err(TrySpawnError::new)
     }
 
@@ -176,7 +176,7 @@ impl RuntimeHandle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        JoinHandle(
+        JoinHandle::from(
             self.remote
                 .spawn_async(Options::default(), Location::caller(), future),
         )

@@ -1,0 +1,187 @@
+//! Pools that run work: one way to give it to them, whatever they run it in.
+//!
+//! `task` says what can be called, `tasks` is the table of functions that other processes can be
+//! told to call, `refusal` why a pool took nothing.
+
+mod refusal;
+mod task;
+pub mod tasks;
+
+use std::time::{Duration, Instant};
+
+use crate::JoinHandle;
+
+pub use refusal::{Patience, Refusal, SubmitError};
+pub use task::{Portable, TaskFn};
+
+/// A pool that runs *tasks*: functions with arguments that may go to another process.
+///
+/// All pools are one, so that which of them runs the work is a matter of one word.
+pub trait RunTask {
+    /// Gives the pool a call of `task` with the tuple of its arguments; waits for a place in its
+    /// queue as `patience` says.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`], with the arguments.
+    fn start<F, A>(
+        &self,
+        task: F,
+        args: A,
+        patience: Patience,
+    ) -> Result<JoinHandle<F::Output>, SubmitError<A>>
+    where
+        F: TaskFn<A, Output: Portable>,
+        A: Portable;
+
+    /// As [`start`](Self::start) for many calls that are run as one piece of work, one after the
+    /// other; it gives the results in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    fn start_chunk<F, A>(
+        &self,
+        task: F,
+        list: Vec<A>,
+        patience: Patience,
+    ) -> Result<JoinHandle<Vec<F::Output>>, SubmitError<Vec<A>>>
+    where
+        F: TaskFn<A, Output: Portable>,
+        A: Portable;
+
+    /// How many pieces of work run at once, at most.
+    fn width(&self) -> usize;
+
+    /// Gives the pool a call of `task`; waits for a place in its queue. A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`], with the arguments.
+    fn submit<F, A>(&self, task: F, args: A) -> Result<JoinHandle<F::Output>, SubmitError<A>>
+    where
+        F: TaskFn<A, Output: Portable>,
+        A: Portable,
+    {
+        self.start(task, args, Patience::Wait)
+    }
+
+    /// As [`submit`](Self::submit), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit); [`Refusal::Full`] if there is no place.
+    fn try_submit<F, A>(&self, task: F, args: A) -> Result<JoinHandle<F::Output>, SubmitError<A>>
+    where
+        F: TaskFn<A, Output: Portable>,
+        A: Portable,
+    {
+        self.start(task, args, Patience::No)
+    }
+
+    /// As [`submit`](Self::submit), waiting for a place no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit); [`Refusal::TimedOut`] if there was no place.
+    fn submit_timeout<F, A>(
+        &self,
+        task: F,
+        args: A,
+        timeout: Duration,
+    ) -> Result<JoinHandle<F::Output>, SubmitError<A>>
+    where
+        F: TaskFn<A, Output: Portable>,
+        A: Portable,
+    {
+        self.start(task, args, Patience::within(timeout))
+    }
+
+    /// As [`submit_timeout`](Self::submit_timeout), until a point in time.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit_timeout`](Self::submit_timeout).
+    fn submit_deadline<F, A>(
+        &self,
+        task: F,
+        args: A,
+        deadline: Instant,
+    ) -> Result<JoinHandle<F::Output>, SubmitError<A>>
+    where
+        F: TaskFn<A, Output: Portable>,
+        A: Portable,
+    {
+        self.start(task, args, Patience::Until(deadline))
+    }
+}
+
+/// A pool in this process: it takes any closure.
+pub trait SpawnClosure {
+    /// Gives the pool a closure; waits for a place in its queue as `patience` says.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`], with the closure.
+    fn start_closure<F, T>(
+        &self,
+        closure: F,
+        patience: Patience,
+    ) -> Result<JoinHandle<T>, SubmitError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static;
+
+    /// Gives the pool a closure; waits for a place in its queue. A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`], with the closure.
+    fn spawn<F, T>(&self, closure: F) -> Result<JoinHandle<T>, SubmitError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.start_closure(closure, Patience::Wait)
+    }
+
+    /// As [`spawn`](Self::spawn), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn); [`Refusal::Full`] if there is no place.
+    fn try_spawn<F, T>(&self, closure: F) -> Result<JoinHandle<T>, SubmitError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.start_closure(closure, Patience::No)
+    }
+
+    /// As [`spawn`](Self::spawn), waiting for a place no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn); [`Refusal::TimedOut`] if there was no place.
+    fn spawn_timeout<F, T>(
+        &self,
+        closure: F,
+        timeout: Duration,
+    ) -> Result<JoinHandle<T>, SubmitError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.start_closure(closure, Patience::within(timeout))
+    }
+}
+
+impl Patience {
+    /// Until `timeout` from now; for ever, if that is out of the clock's range.
+    pub fn within(timeout: Duration) -> Patience {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => Patience::Until(deadline),
+            None => Patience::Wait,
+        }
+    }
+}
