@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, Lit, LitInt, Path, Token};
+use syn::{Error, Expr, Lit, LitInt, LitStr, Path, Token};
 
 /// The arguments that were given, as far as they are right.
 #[derive(Default)]
@@ -65,9 +65,9 @@ impl Arguments {
 }
 
 /// One `name = value`, not yet judged.
-struct Argument {
-    name: Ident,
-    value: Expr,
+pub(crate) struct Argument {
+    pub(crate) name: Ident,
+    pub(crate) value: Expr,
 }
 
 impl Parse for Argument {
@@ -118,7 +118,7 @@ fn positive(name: &str, example: &str, value: Expr) -> Result<LitInt, Error> {
 }
 
 /// Takes a value as a path.
-fn path(value: Expr) -> Result<Path, Error> {
+pub(crate) fn path(value: Expr) -> Result<Path, Error> {
     match ungrouped(value) {
         Expr::Path(path) if path.qself.is_none() => Ok(path.path),
         other => {
@@ -126,6 +126,23 @@ fn path(value: Expr) -> Result<Path, Error> {
             Err(Error::new_spanned(other, message))
         }
     }
+}
+
+/// Takes the value of `name` as a text that is not empty.
+pub(crate) fn literal_text(value: Expr) -> Result<LitStr, Error> {
+    let value = ungrouped(value);
+    let Expr::Lit(syn::ExprLit {
+        lit: Lit::Str(text),
+        ..
+    }) = &value
+    else {
+        let message = "`name` takes a text in quotes, such as `name = \"thumbnail\"`";
+        return Err(Error::new_spanned(&value, message));
+    };
+    if text.value().is_empty() {
+        return Err(Error::new(text.span(), "`name` must not be empty"));
+    }
+    Ok(text.clone())
 }
 
 /// Takes off the invisible brackets around what came through a `macro_rules!` variable.

@@ -1,12 +1,13 @@
 //! The attribute macros of Ropewalk. Use them from the `ropewalk` crate, which re-exports them
 //! and has at its root what they expand to.
 //!
-//! `arguments` reads what stands in the attribute's parentheses, `entry` writes the function
-//! anew. Both work on `proc_macro2` token streams, so that they are tested as functions.
+//! `arguments` reads what stands in an attribute's parentheses, `entry` writes the function
+//! anew, `task` registers one. All work on `proc_macro2` token streams, so that they are tested as functions.
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod entry;
+mod task;
 
 use entry::Kind;
 use proc_macro::TokenStream;
@@ -95,4 +96,33 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(Kind::Test, arguments.into(), item.into()).into()
+}
+
+/// Registers a function as a task, so that pools of processes can be told to call it.
+///
+/// The function stays an ordinary one. Arguments and result must be serialisable by serde and
+/// owned; a result may be a `Result`. Registering costs nothing at run time.
+///
+/// ```ignore
+/// #[ropewalk::task]
+/// fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// let pool = ropewalk::process::ProcessPool::new(2)?;
+/// assert_eq!(pool.submit(square, (7,))?.join()?, 49);
+/// ```
+///
+/// # Arguments
+/// - `name = "thumbnail"`: what other processes and messages call it. Left out, it is the
+///   function's path. Two tasks of the same name are an error at start.
+/// - `crate = my::path`: where to find Ropewalk, if not at `::ropewalk`.
+///
+/// # Errors
+/// Refused by the compiler: methods; generic, `async`, `unsafe` and `extern` functions; arguments by
+/// reference, and more than eight; types that serde can't carry. For generic functions, and those
+/// of other crates, there is `ropewalk::register!`.
+#[proc_macro_attribute]
+pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    task::expand(arguments.into(), item.into()).into()
 }

@@ -217,7 +217,7 @@
 
 #[cfg(feature = "http")]
 pub use ropewalk_http as http;
-pub use ropewalk_macros::{main, test};
+pub use ropewalk_macros::{main, task, test};
 pub use ropewalk_rt::*;
 
 /// Children: [`Command`](process::Command), and with the feature `process` pools of worker
