@@ -530,6 +530,37 @@ fn inherit_slow(record: &Record) {
     }
 }
 
+/// The token that a coroutine stands under, as an address: null for none. The caller is the
+/// coroutine; the address is good for as long as the caller doesn't leave the token.
+#[inline]
+pub(crate) fn address_of(record: &Record) -> *const Node {
+    if !record.has(UNDER) {
+        return ptr::null();
+    }
+    match record.known_extra() {
+        Some(extra) => extra.stance.node.get(),
+        None => ptr::null(),
+    }
+}
+
+/// Puts a task that is being prepared under the token at `node`, if that is not null.
+///
+/// # Safety
+///
+/// It is null, or what [`address_of`] gave and is still good.
+pub(crate) unsafe fn put_under(record: &Record, node: *const Node) {
+    if node.is_null() {
+        return;
+    }
+    // SAFETY: alive, by the contract above: one more reference.
+    let node = unsafe {
+        Arc::increment_strong_count(node);
+        Arc::from_raw(node)
+    };
+    record.extra().stance.replace(Some(node));
+    record.set_flag(UNDER);
+}
+
 /// Says whether a task that has not started should not start.
 #[inline]
 pub(crate) fn refuses_start(record: &Record) -> bool {

@@ -12,6 +12,7 @@
 //! | [`stack`] | slabs of stacks, guards, the overflow report |
 //! | [`driver`] | io_uring and epoll behind one contract |
 //! | [`cancel`] | tokens, and how a cancellation finds the wait it ends |
+//! | [`job`] | fork and join: halves that are taken back, or stolen |
 //! | [`future`] | async tasks on the workers; timers for futures |
 //! | [`local`] | a task's own values |
 //! | [`locks`], [`probe`], `stall` | who holds and wants which lock; the stack of one parked coroutine; seeing that all are asleep |
@@ -37,6 +38,7 @@ mod fork;
 pub mod future;
 mod host;
 pub mod inspect;
+pub mod job;
 pub mod local;
 pub mod locks;
 pub mod outcome;

@@ -71,6 +71,11 @@ impl Places {
         );
     }
 
+    /// Takes a place, free or not.
+    pub(crate) fn take_over(&self) {
+        self.left.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// Gives a place back.
     pub(crate) fn give(&self) {
         self.left.fetch_add(1, Ordering::SeqCst);

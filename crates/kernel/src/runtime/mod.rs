@@ -149,7 +149,7 @@ impl Shared {
     /// Has another worker take over what a kept one has not started.
     pub(crate) fn rescue(&self, index: usize) {
         let kept = &self.workers[index];
-        let left = !kept.placed.is_empty() || !kept.stealer.is_empty();
+        let left = !kept.placed.is_empty() || !kept.stealer.is_empty() || !kept.jobs.is_empty();
         if left || !self.injector.is_empty() {
             self.rouse_one();
         }

@@ -17,7 +17,7 @@ use crate::record::LOCAL;
 use crate::stack::StackPool;
 use crate::wait::WaitQueue;
 use crate::watcher::Post;
-use crate::worker::{Counts, Fresh, Inbox, Sleepers, Worker, WorkerShared};
+use crate::worker::{Counts, Deques, Inbox, Sleepers, Worker, WorkerShared};
 use crate::{clock, fork, record, stack, wait, watcher};
 
 impl Runtime {
@@ -57,11 +57,13 @@ impl Runtime {
         let mut shared = Vec::with_capacity(workers);
         for index in 0..workers {
             let deque = crossbeam_deque::Worker::new_fifo();
+            let jobs = crossbeam_deque::Worker::new_lifo();
             shared.push(WorkerShared {
                 inbox: Inbox::new(),
                 placed: Injector::new(),
                 pinned: Injector::new(),
                 stealer: deque.stealer(),
+                jobs: jobs.stealer(),
                 asleep: AtomicBool::new(false),
                 futures: Futures::new(),
                 signal: Signal::new()
@@ -76,7 +78,7 @@ impl Runtime {
                 beat_ns: AtomicU64::new(clock::now_ns()),
                 roused_ns: AtomicU64::new(0),
             });
-            deques.push(deque);
+            deques.push((deque, jobs));
         }
         let shared = Arc::new(Shared {
             workers: shared.into(),
@@ -115,11 +117,7 @@ impl Runtime {
         Ok(runtime)
     }
 
-    fn start_threads(
-        &self,
-        deques: Vec<crossbeam_deque::Worker<Fresh>>,
-        config: &Config,
-    ) -> io::Result<()> {
+    fn start_threads(&self, deques: Vec<Deques>, config: &Config) -> io::Result<()> {
         let prefix = if config.thread_name.is_empty() {
             "ropewalk"
         } else {
@@ -128,12 +126,12 @@ impl Runtime {
         let (report, reports) = std::sync::mpsc::channel();
         let mut result = Ok(());
         let mut started = 0;
-        for (index, deque) in deques.into_iter().enumerate() {
+        for (index, deques) in deques.into_iter().enumerate() {
             let shared = Arc::clone(&self.shared);
             let report = report.clone();
             let thread = thread::Builder::new()
                 .name(format!("{prefix}-{index}"))
-                .spawn(move || worker_thread(shared, index, deque, &report));
+                .spawn(move || worker_thread(shared, index, deques, &report));
             match thread {
                 Ok(thread) => {
                     self.threads
@@ -222,7 +220,7 @@ fn not_started(index: usize, workers: usize, what: &str, error: &io::Error) -> i
 fn worker_thread(
     shared: Arc<Shared>,
     index: usize,
-    deque: crossbeam_deque::Worker<Fresh>,
+    deques: Deques,
     report: &std::sync::mpsc::Sender<io::Result<()>>,
 ) {
     let driver = match Driver::new(shared.driver, &shared.workers[index].signal) {
@@ -244,7 +242,7 @@ fn worker_thread(
         shared.stack_bytes,
         &raw const shared.workers[index],
     );
-    let worker = Worker::new(Arc::clone(&shared), index, deque, driver, hosts);
+    let worker = Worker::new(Arc::clone(&shared), index, deques, driver, hosts);
     let _ = report.send(Ok(()));
     // A panic of the kernel's own must not unwind this thread: rule 1.
     let guard = wait::AbortOnUnwind;

@@ -29,6 +29,12 @@ impl Sleepers {
         self.0[index / 64].fetch_and(!(1 << (index % 64)), Ordering::SeqCst);
     }
 
+    /// Says whether somebody sleeps; a hint.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.0.iter().any(|word| word.load(Ordering::Relaxed) != 0)
+    }
+
     /// Takes one sleeper's bit away and gives its index.
     pub(crate) fn take_one(&self) -> Option<usize> {
         for (place, word) in self.0.iter().enumerate() {
@@ -117,11 +123,12 @@ impl Worker {
             || !self.run.is_empty()
             || !self.fresh.is_empty()
             || self.fresh_local.len() != 0
+            || !self.jobs.is_empty()
     }
 
-    /// Gets unstarted tasks from where others put them or have them.
+    /// Gets unstarted tasks from where others put them or have them, or else a job.
     fn find_fresh(&self) -> bool {
-        self.take_placed() || self.steal()
+        self.take_placed() || self.steal() || self.steal_job()
     }
 
     /// Moves what was placed here, or injected from outside, to our own queue.

@@ -11,14 +11,16 @@
 //! | `inbox` | started coroutines woken by others | anybody | this worker |
 //! | `pinned` | unstarted closures that are to run here | anybody | this worker |
 //! | `placed` | unstarted closures placed here by others | other workers | all workers |
+//! | `jobs` | second halves of joins whose first half runs or waits | this worker | this worker, thieves |
 //!
 //! A started coroutine is only ever in its home worker's queues: it never changes threads.
 //!
 //! # Order
 //!
 //! A woken coroutine runs next, but not more than [`NEXT_STREAK_MAX`] such in a row. Then
-//! started and fresh work take turns of [`TURN`] each. Every [`HOUSEKEEPING`] resumes, and
-//! before idling, the worker looks at its inbox, its timers and its driver.
+//! started and fresh work take turns of [`TURN`] each; a job of this worker's own counts as
+//! fresh, and comes after those. Every [`HOUSEKEEPING`] resumes, and before idling, the worker
+//! looks at its inbox, its timers and its driver. One that finds nothing else steals jobs.
 //!
 //! # Sleeping
 //!
@@ -33,9 +35,13 @@
 //!
 //! In the single order of the four, either the worker's look finds the push or the pusher
 //! finds `asleep` set. A signal costs a system call only if the target sleeps.
+//!
+//! Jobs are pushed far more often than anything else, and nearly all are taken back: see
+//! `jobs.rs` for when their pusher leaves the fence out.
 
 mod counts;
 mod idle;
+mod jobs;
 mod queue;
 
 pub(crate) use counts::{Counts, Histogram};
@@ -58,6 +64,7 @@ use crate::fork;
 use crate::future::Entry;
 use crate::host::{Host, HostPool};
 use crate::inspect::walk::Walker;
+use crate::job::JobRef;
 use crate::record::{self, Magazine, Record};
 use crate::runtime::{self, Shared};
 use crate::timer::{TimerNode, Wheel};
@@ -84,12 +91,19 @@ pub(crate) struct Fresh(pub(crate) NonNull<Record>);
 // never enter a queue of `Fresh` that others see.
 unsafe impl Send for Fresh {}
 
+/// What a worker has that others may steal: unstarted tasks, and jobs.
+pub(crate) type Deques = (
+    crossbeam_deque::Worker<Fresh>,
+    crossbeam_deque::Worker<JobRef>,
+);
+
 /// What others see of a worker.
 pub(crate) struct WorkerShared {
     pub(crate) inbox: Inbox,
     pub(crate) placed: Injector<Fresh>,
     pub(crate) pinned: Injector<Fresh>,
     pub(crate) stealer: Stealer<Fresh>,
+    pub(crate) jobs: Stealer<JobRef>,
     pub(crate) asleep: AtomicBool,
     pub(crate) signal: crate::driver::Signal,
     /// Where futures that wait for descriptors register.
@@ -161,6 +175,7 @@ impl WorkerShared {
             || !self.placed.is_empty()
             || !self.pinned.is_empty()
             || !self.stealer.is_empty()
+            || !self.jobs.is_empty()
     }
 
     /// Reads no more letters. By the worker, once its driver is polled no more.
@@ -197,6 +212,7 @@ pub(crate) struct Worker {
     run: ReadyQueue,
     fresh: crossbeam_deque::Worker<Fresh>,
     fresh_local: RunQueue,
+    jobs: crossbeam_deque::Worker<JobRef>,
     turn: Cell<u32>,
     ticks: Cell<u32>,
     budget: Cell<u32>,
@@ -232,7 +248,7 @@ impl Worker {
     pub(crate) fn new(
         shared: Arc<Shared>,
         index: usize,
-        fresh: crossbeam_deque::Worker<Fresh>,
+        (fresh, jobs): Deques,
         driver: Driver,
         hosts: HostPool,
     ) -> Worker {
@@ -250,6 +266,7 @@ impl Worker {
             run: ReadyQueue::new(),
             fresh,
             fresh_local: RunQueue::new(),
+            jobs,
             turn: Cell::new(0),
             ticks: Cell::new(0),
             budget: Cell::new(BUDGET),
@@ -334,6 +351,19 @@ impl Worker {
     /// Queues an unstarted task.
     #[inline]
     pub(crate) fn spawn(&self, task: NonNull<Record>) {
+        self.enrol(task);
+        // Without others to steal it, a fresh task needs no deque.
+        // SAFETY: just prepared.
+        if self.alone || unsafe { task.as_ref() }.has(record::LOCAL) {
+            self.fresh_local.push(task);
+        } else {
+            self.spawn_among(task);
+        }
+    }
+
+    /// Counts an unstarted task among this runtime's.
+    #[inline]
+    fn enrol(&self, task: NonNull<Record>) {
         // SAFETY: just prepared.
         let record = unsafe { task.as_ref() };
         record
@@ -343,12 +373,6 @@ impl Worker {
         #[cfg(feature = "tracing")]
         crate::trace::spawned(record);
         Counts::add(&self.me().counts.spawned);
-        // Without others to steal it, a fresh task needs no deque.
-        if self.alone || record.has(record::LOCAL) {
-            self.fresh_local.push(task);
-        } else {
-            self.spawn_among(task);
-        }
     }
 
     /// Queues an unstarted task for one worker of this runtime.
@@ -530,7 +554,7 @@ impl Worker {
             }
             self.turn.set(TURN);
         }
-        if let Some(task) = self.start_fresh() {
+        if let Some(task) = self.start_fresh().or_else(|| self.start_job()) {
             let turn = self.turn.get() + 1;
             self.turn.set(if turn == 2 * TURN { 0 } else { turn });
             return Some(task);
