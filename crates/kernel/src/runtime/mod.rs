@@ -18,7 +18,7 @@ mod starting;
 pub(crate) use ending::cancel_all_of;
 pub use ending::{StillRunning, wait_for_others};
 pub use spawning::{
-    Refused, current_worker, spawn_local, spawn_thread, spawn_unchecked, try_spawn,
+    Refused, current_worker, spawn_local, spawn_thread, spawn_unchecked, try_spawn, worker_count,
 };
 
 #[doc(hidden)]

@@ -308,6 +308,11 @@ pub fn current_worker() -> Option<usize> {
     Worker::current().map(|worker| worker.index)
 }
 
+/// How many workers the caller's runtime has; 1 outside any.
+pub fn worker_count() -> usize {
+    Worker::current().map_or(1, |worker| worker.shared.workers.len())
+}
+
 /// Spawns a coroutine that stays on the caller's worker, for closures that are not `Send`.
 ///
 /// # Panics

@@ -1,9 +1,12 @@
 //! Pools that run work: one way to give it to them, whatever they run it in.
 //!
 //! `task` says what can be called, `tasks` is the table of functions that other processes can be
-//! told to call, `refusal` why a pool took nothing.
+//! told to call, `refusal` why a pool took nothing. `join` and `slice` spread work over the workers
+//! that the caller runs on, without a pool.
 
+mod join;
 mod refusal;
+pub mod slice;
 mod task;
 pub mod tasks;
 
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::JoinHandle;
 
+pub use join::join;
 pub use refusal::{Patience, Refusal, SubmitError};
 pub use task::{Portable, TaskFn};
 

@@ -9,6 +9,7 @@ mod condvar;
 mod event_loop;
 mod forks;
 mod futures;
+mod joins;
 mod leaks;
 mod mutex;
 mod net;

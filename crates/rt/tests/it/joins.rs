@@ -1,0 +1,453 @@
+//! Fork and join, and what stands on it: halves that are taken back, stolen, cancelled, that
+//! wait and that panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ropewalk_rt::executor::{join, slice};
+use ropewalk_rt::sync::{Barrier, Mutex};
+use ropewalk_rt::{Runtime, Task, cancel, channel, coroutine};
+
+use crate::stage::{drivers, in_coroutines, on_each, with_workers};
+
+fn fib(n: u32) -> u64 {
+    if n < 2 {
+        return n.into();
+    }
+    let (a, b) = join(|| fib(n - 1), || fib(n - 2));
+    a + b
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .expect("a panic with a literal")
+}
+
+#[test]
+fn both_halves_give_their_values() {
+    on_each(|| {
+        let text = String::from("borrowed");
+        let mut numbers = vec![1, 2, 3];
+        let (length, ()) = join(|| text.len(), || numbers.push(4));
+        assert_eq!((length, numbers.len()), (8, 4));
+        assert_eq!(fib(18), 2584);
+    });
+}
+
+// A first half that waits lets the second begin, on one worker too; so it may wait for it.
+#[test]
+fn a_first_half_may_wait_for_the_second() {
+    on_each(|| {
+        let (sender, receiver) = channel::bounded::<u32>(0);
+        let (got, sent) = join(|| receiver.recv(), || sender.send(7));
+        assert_eq!((got, sent.is_ok()), (Ok(7), true));
+        let both = Barrier::new(2);
+        join(|| both.wait(), || both.wait());
+    });
+}
+
+// Halves that wait at every level, so that jobs of one coroutine lie beneath those of others.
+#[test]
+fn halves_that_wait_anywhere() {
+    fn tree(depth: u32, ended: &AtomicUsize) -> usize {
+        if depth == 0 {
+            coroutine::yield_now();
+            ended.fetch_add(1, Ordering::Relaxed);
+            return 1;
+        }
+        let (a, b) = join(
+            || {
+                if depth % 3 == 1 {
+                    coroutine::sleep(Duration::from_micros(50));
+                }
+                tree(depth - 1, ended)
+            },
+            || {
+                coroutine::yield_now();
+                tree(depth - 1, ended)
+            },
+        );
+        a + b
+    }
+    on_each(|| {
+        let ended = AtomicUsize::new(0);
+        coroutine::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| assert_eq!(tree(6, &ended), 64));
+            }
+        });
+        assert_eq!(ended.into_inner(), 8 * 64);
+    });
+}
+
+// More joins than a worker looks through for its own, all of whose first halves wait at once:
+// those at the bottom are waited for.
+#[test]
+fn many_joins_that_wait_at_once() {
+    in_coroutines(|| {
+        const MANY: usize = 500;
+        let (sender, receiver) = channel::unbounded::<()>();
+        let ended = AtomicUsize::new(0);
+        let begun = AtomicUsize::new(0);
+        coroutine::scope(|s| {
+            for _ in 0..MANY {
+                s.spawn(|| {
+                    join(
+                        || {
+                            begun.fetch_add(1, Ordering::Relaxed);
+                            receiver.recv()
+                        },
+                        || ended.fetch_add(1, Ordering::Relaxed),
+                    )
+                });
+            }
+            while begun.load(Ordering::Relaxed) < MANY {
+                coroutine::yield_now();
+            }
+            for _ in 0..MANY {
+                sender.send(()).unwrap();
+            }
+        });
+        assert_eq!(ended.into_inner(), MANY);
+    });
+}
+
+// As above, with a worker that never has nothing to run: the second halves have their turn.
+#[test]
+fn a_busy_worker_starts_second_halves() {
+    in_coroutines(|| {
+        let done = AtomicBool::new(false);
+        let got = coroutine::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        coroutine::yield_now();
+                    }
+                });
+            }
+            let (sender, receiver) = channel::bounded::<u32>(1);
+            let (got, _) = join(|| receiver.recv(), || sender.send(1));
+            done.store(true, Ordering::Relaxed);
+            got
+        });
+        assert_eq!(got, Ok(1));
+    });
+}
+
+#[test]
+fn a_panic_of_the_first_half_drops_the_second() {
+    struct Told<'a>(&'a AtomicUsize);
+    impl Drop for Told<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    on_each(|| {
+        let dropped = AtomicUsize::new(0);
+        let ran = AtomicUsize::new(0);
+        for _ in 0..50 {
+            let told = Told(&dropped);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                join(
+                    || std::panic::resume_unwind(Box::new("first")),
+                    || {
+                        let _told = &told;
+                        ran.fetch_add(1, Ordering::Relaxed);
+                    },
+                )
+            }));
+            drop(told);
+            assert_eq!(message(&*result.unwrap_err()), "first");
+        }
+        assert_eq!(dropped.into_inner(), 50);
+        // Here nobody is quicker than a panic, or somebody is.
+        assert!(ran.into_inner() <= 50);
+    });
+}
+
+// A panic waits for a second half that has begun: it borrows.
+#[test]
+fn a_panic_of_the_first_half_waits_for_the_second() {
+    on_each(|| {
+        let mut text = String::new();
+        let (begun, beginning) = channel::bounded::<()>(1);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            join(
+                || {
+                    beginning.recv().unwrap();
+                    std::panic::resume_unwind(Box::new("first"))
+                },
+                || {
+                    begun.send(()).unwrap();
+                    for _ in 0..20 {
+                        coroutine::yield_now();
+                        text.push('x');
+                    }
+                },
+            )
+        }));
+        assert_eq!(message(&*result.unwrap_err()), "first");
+        assert_eq!(text.len(), 20);
+    });
+}
+
+#[test]
+fn a_panic_of_the_second_half_comes_after_the_first() {
+    on_each(|| {
+        for waits in [false, true] {
+            let mut ended = false;
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                join(
+                    || {
+                        if waits {
+                            coroutine::sleep(Duration::from_millis(1));
+                        }
+                        ended = true;
+                    },
+                    || std::panic::resume_unwind(Box::new("second")),
+                )
+            }));
+            assert_eq!(message(&*result.unwrap_err()), "second");
+            assert!(ended);
+        }
+    });
+}
+
+#[test]
+fn of_two_panics_the_first_halfs_goes_on() {
+    on_each(|| {
+        let (begun, beginning) = channel::bounded::<()>(1);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            join(
+                || {
+                    beginning.recv().unwrap();
+                    std::panic::resume_unwind(Box::new("first"))
+                },
+                || {
+                    begun.send(()).unwrap();
+                    std::panic::resume_unwind(Box::new("second"))
+                },
+            )
+        }));
+        assert_eq!(message(&*result.unwrap_err()), "first");
+    });
+}
+
+// Pieces that are computed are shared out: with two workers a thief gets some.
+#[test]
+fn another_worker_helps() {
+    with_workers(2, || {
+        let here = Task::current().id();
+        let mut elsewhere = false;
+        while !elsewhere {
+            let stolen = AtomicBool::new(false);
+            join(
+                || {
+                    let begun = std::time::Instant::now();
+                    while !stolen.load(Ordering::Relaxed)
+                        && begun.elapsed() < Duration::from_millis(100)
+                    {
+                        std::hint::spin_loop();
+                    }
+                },
+                || {
+                    elsewhere = Task::current().id() != here;
+                    stolen.store(true, Ordering::Relaxed);
+                },
+            );
+        }
+    });
+}
+
+// A stolen half runs in a task of its own, whose parent is the joiner, under its token.
+#[test]
+fn a_stolen_half_stands_under_the_callers_token() {
+    on_each(|| {
+        let token = cancel::Token::new();
+        let ended = token.run(|| {
+            let (begun, beginning) = channel::bounded::<()>(1);
+            join(
+                || {
+                    cancel::shield(|| beginning.recv()).unwrap();
+                    token.cancel();
+                },
+                || {
+                    begun.send(()).unwrap();
+                    let (_sender, never) = channel::bounded::<()>(1);
+                    never.recv().is_err() && cancel::check().is_err()
+                },
+            )
+            .1
+        });
+        assert!(ended);
+    });
+}
+
+// Whoever is cancelled while it waits for its second half has that cancelled, and waits on.
+#[test]
+fn a_cancelled_joiner_cancels_its_stolen_half() {
+    in_coroutines(|| {
+        let (begun, beginning) = channel::bounded::<()>(1);
+        let joiner = coroutine::spawn(move || {
+            let (went, going) = channel::bounded::<()>(1);
+            join(
+                || going.recv().is_ok(),
+                || {
+                    went.send(()).unwrap();
+                    begun.send(()).unwrap();
+                    let (_sender, never) = channel::bounded::<()>(1);
+                    never.recv().is_err() && cancel::check().is_err()
+                },
+            )
+        });
+        beginning.recv().unwrap();
+        joiner.cancel();
+        assert_eq!(joiner.join().unwrap(), (true, true));
+    });
+}
+
+// Cancelled before it joins: both halves run all the same.
+#[test]
+fn a_cancelled_caller_runs_both_halves() {
+    on_each(|| {
+        let token = cancel::Token::new();
+        token.cancel();
+        let (a, b) = token.run(|| join(|| cancel::check().is_err(), || cancel::check().is_err()));
+        assert!(a && b);
+    });
+}
+
+// A runtime that is closed cancels what waits inside halves; nobody is left behind.
+#[test]
+fn closing_ends_halves_that_wait() {
+    for driver in drivers() {
+        for workers in [1, 2] {
+            let runtime = Runtime::builder()
+                .driver(driver)
+                .workers(workers)
+                .build()
+                .unwrap();
+            let (begun, beginning) = channel::unbounded::<()>();
+            for _ in 0..10 {
+                let begun = begun.clone();
+                drop(runtime.spawn(move || {
+                    let wait = || {
+                        let (_sender, never) = channel::bounded::<()>(1);
+                        begun.send(()).unwrap();
+                        assert!(never.recv().is_err());
+                    };
+                    join(wait, || join(wait, wait))
+                }));
+            }
+            for _ in 0..10 {
+                beginning.recv().unwrap();
+            }
+            runtime.close(Duration::from_secs(10)).unwrap();
+        }
+    }
+}
+
+// A half of a join has a place, though nobody waits for one.
+#[test]
+fn a_limit_on_coroutines_is_no_obstacle() {
+    for workers in [1, 2] {
+        let runtime = Runtime::builder()
+            .workers(workers)
+            .max_coroutines(1)
+            .build()
+            .unwrap();
+        for _ in 0..3 {
+            let got = runtime.run(|| {
+                let (sender, receiver) = channel::bounded::<u32>(0);
+                join(|| receiver.recv(), || sender.send(7)).0
+            });
+            assert_eq!(got, Ok(7));
+        }
+        runtime.shutdown(Duration::from_secs(10)).unwrap();
+    }
+}
+
+// Where nothing may wait the halves run one after the other.
+#[test]
+fn inside_no_wait_one_after_the_other() {
+    on_each(|| {
+        let list = Mutex::new(Vec::new());
+        coroutine::no_wait(|| {
+            join(
+                || list.try_lock().unwrap().push(1),
+                || list.try_lock().unwrap().push(2),
+            )
+        });
+        assert_eq!(*list.lock(), [1, 2]);
+    });
+}
+
+// Joins inside a drop while unwinding, and inside a scope.
+#[test]
+fn joins_in_odd_places() {
+    struct Joins<'a>(&'a AtomicUsize);
+    impl Drop for Joins<'_> {
+        fn drop(&mut self) {
+            join(
+                || {
+                    coroutine::yield_now();
+                    self.0.fetch_add(1, Ordering::Relaxed)
+                },
+                || self.0.fetch_add(1, Ordering::Relaxed),
+            );
+        }
+    }
+    on_each(|| {
+        let count = AtomicUsize::new(0);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let _joins = Joins(&count);
+            panic!("on purpose");
+        }));
+        assert!(result.is_err());
+        coroutine::scope(|s| {
+            let child = s.spawn(|| join(|| 1, || count.load(Ordering::Relaxed)));
+            assert_eq!(child.join().unwrap(), (1, 2));
+        });
+    });
+}
+
+#[test]
+fn slices_are_worked_on_in_pieces() {
+    on_each(|| {
+        for len in [0, 1, 2, 3, 1000] {
+            let mut numbers: Vec<usize> = (0..len).collect();
+            slice::for_each_mut(&mut numbers, |n| *n += 1);
+            let strings = slice::map(&numbers, |n| {
+                if n % 100 == 0 {
+                    coroutine::yield_now();
+                }
+                n.to_string()
+            });
+            let expected: Vec<String> = (1..=len).map(|n| n.to_string()).collect();
+            assert_eq!(strings, expected);
+            let sum = AtomicUsize::new(0);
+            slice::for_each(&numbers, |n| {
+                sum.fetch_add(*n, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), len * (len + 1) / 2);
+        }
+    });
+}
+
+#[test]
+fn a_panic_inside_a_slice_passes_through() {
+    on_each(|| {
+        let numbers: Vec<usize> = (0..1000).collect();
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            slice::map(&numbers, |&n| {
+                if n == 777 {
+                    std::panic::resume_unwind(Box::new("777"));
+                }
+                vec![n]
+            })
+        }));
+        assert_eq!(message(&*result.unwrap_err()), "777");
+    });
+}
