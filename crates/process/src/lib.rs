@@ -4,4 +4,16 @@
 //! Users add the crate `ropewalk` with its feature `process`, which shows this as
 //! `ropewalk::process`, beside [`Command`](ropewalk_rt::process::Command).
 
+mod launch;
 pub mod memory;
+mod pass;
+mod start;
+
+pub use launch::StartError;
+pub use start::init;
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::start::TestEntry;
+    pub use inventory;
+}
