@@ -206,9 +206,9 @@ impl<F: Future> Polled<F> {
     /// # Safety
     ///
     /// As [`Behaviour::cancel`].
-    unsafe fn cancel(record: &Record) {
+    unsafe fn cancel(record: &Record, error: JoinError) {
         // SAFETY: the caller's contract.
-        unsafe { Self::end_without(record, JoinError::Shutdown) };
+        unsafe { Self::end_without(record, error) };
     }
 }
 
@@ -272,7 +272,14 @@ where
     let handle = unsafe { Handle::new(task) };
     match worker {
         Some(worker) => worker.spawn(task),
-        None => shared.inject(task, Arc::as_ptr(shared)),
+        None => match shared.announce() {
+            Ok(()) => shared.inject(task, Arc::as_ptr(shared)),
+            Err(error) => {
+                shared.report_no_thread(&error);
+                // SAFETY: it is in no queue, so ours.
+                unsafe { runtime::end_unstarted(task, || shared.give_place()) };
+            }
+        },
     }
     handle
 }

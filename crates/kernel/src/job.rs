@@ -340,7 +340,7 @@ unsafe fn run(record: &Record) -> bool {
 }
 
 /// Ends one that never ran, as its runtime stops: its joiner never goes on either.
-unsafe fn forget(record: &Record) {
+unsafe fn forget(record: &Record, error: JoinError) {
     // SAFETY: the caller's. The reference that was there needs no dropping.
-    unsafe { task::put::<Result<(), JoinError>>(record, Err(JoinError::Shutdown)) };
+    unsafe { task::put::<Result<(), JoinError>>(record, Err(error)) };
 }

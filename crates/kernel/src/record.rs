@@ -42,6 +42,7 @@ use crate::cancel::{Slot, Stance};
 use crate::driver::IoWait;
 use crate::host::Host;
 use crate::local::Locals;
+use crate::outcome::JoinError;
 use crate::runtime::Shared;
 use crate::scope::ScopeState;
 use crate::wait::{Limit, Reason, Wait, WaitQueue};
@@ -71,6 +72,8 @@ pub(crate) const CANCELLED: u8 = 16;
 pub(crate) const UNDER: u8 = 32;
 /// It has coroutine-local values.
 pub(crate) const LOCALS: u8 = 64;
+/// It was handed in to a runtime that may refuse such; see `runtime/ranked.rs`.
+pub(crate) const HANDED_IN: u8 = 128;
 
 /// What a record's payload is, and how to run and drop it.
 pub(crate) struct Behaviour {
@@ -79,8 +82,8 @@ pub(crate) struct Behaviour {
     /// Says whether the task has ended: an async task that waits has not, and its record is
     /// not the runner's any more.
     pub(crate) run: unsafe fn(&Record) -> bool,
-    /// Drops a closure that never ran, and puts "shut down" in its place.
-    pub(crate) cancel: unsafe fn(&Record),
+    /// Drops a closure that never ran, and puts the error in its place.
+    pub(crate) cancel: unsafe fn(&Record, JoinError),
     /// Drops the outcome; says whether it was a panic.
     pub(crate) drop_outcome: unsafe fn(&Record) -> bool,
 }

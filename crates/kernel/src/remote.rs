@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::driver::DriverKind;
 use crate::future;
 use crate::record::{self, Snapshot};
-use crate::runtime::{Refused, Runtime, Shared};
+use crate::runtime::{Refusal, Refused, Runtime, SeatSeen, Shared};
 use crate::task::{Handle, Options};
 use crate::worker::Worker;
 
@@ -76,6 +76,53 @@ impl Remote {
     {
         // SAFETY: `'static`.
         unsafe { self.0.try_spawn_unchecked(options, site, closure) }
+    }
+
+    /// Hands a closure in to the runtime: closures of a priority above 0 start before those that
+    /// are queued, those below 0 after them.
+    ///
+    /// # Errors
+    ///
+    /// The closure, and why: `Unsupported` in a forked child, and what starting the first thread of
+    /// a lazy runtime gives.
+    pub fn hand_in<F, T>(
+        &self,
+        options: Options,
+        priority: i32,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Result<Handle<T>, Refused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.0.hand_in(options, priority, site, closure)
+    }
+
+    /// Refuses, from now on, what was handed in and has not started: its handles say `refusal`. What
+    /// such tasks have spawned themselves is not concerned.
+    pub fn refuse_handed_in(&self, refusal: Refusal) {
+        self.0.refuse_handed_in(refusal);
+    }
+
+    /// Cancels all tasks, also those to come.
+    pub fn cancel_all(&self) {
+        self.0.cancel_all();
+    }
+
+    /// How many threads the workers have.
+    pub fn threads(&self) -> usize {
+        self.0.threads_up()
+    }
+
+    /// Looks at each worker's thread.
+    pub fn seats(&self) -> Vec<SeatSeen> {
+        self.0.seats()
+    }
+
+    /// Says whether the caller runs on one of its workers.
+    pub fn is_inside(&self) -> bool {
+        Worker::current().is_some_and(|worker| Arc::ptr_eq(&worker.shared, &self.0))
     }
 
     /// Spawns a future as a task of the runtime.

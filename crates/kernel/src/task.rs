@@ -79,9 +79,9 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         true
     }
 
-    unsafe fn cancel(record: &Record) {
+    unsafe fn cancel(record: &Record, error: JoinError) {
         // SAFETY: whoever took it from the queue owns the payload, still the closure.
-        unsafe { Self::end_without(record, JoinError::Shutdown) };
+        unsafe { Self::end_without(record, error) };
     }
 
     #[cold]

@@ -17,6 +17,8 @@
 //!      └────────────────────the worker ends──────────────────────┘
 //! ```
 //!
+//! A worker that gets another thread, after one has left, begins with `Unused` again.
+//!
 //! Whoever makes a home beside a ring posts a letter with it, and the worker then arms a one-shot
 //! poll of it in its ring, and again each time it has emptied the selector. A one-shot poll looks
 //! at the selector when it is armed: what came before that is not lost. When the worker
@@ -87,6 +89,11 @@ impl Futures {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins anew, for another thread of the worker.
+    pub(crate) fn begin(&self) {
+        *self.state() = State::Unused;
     }
 
     /// Makes the driver's own selector that of futures too.

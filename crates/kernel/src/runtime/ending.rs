@@ -110,7 +110,7 @@ impl Runtime {
         shared.state.store(STOPPING, Ordering::SeqCst);
         shared.open_places();
         for worker in &shared.workers {
-            worker.rouse();
+            worker.nudge();
         }
         self.await_workers(deadline);
         watcher::forget(shared, false);
@@ -129,8 +129,7 @@ impl Runtime {
     fn await_workers(&self, deadline: u64) {
         const GRACE_NS: u64 = 1_000_000_000;
         let shared = &self.shared;
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let (threads, gone) = shared.crew.take_handles();
         let mut stopped = shared
             .stopped
             .lock()
@@ -155,7 +154,10 @@ impl Runtime {
                 .0;
         }
         drop(stopped);
-        for (index, thread) in threads.into_iter().enumerate() {
+        for thread in gone {
+            let _ = thread.join();
+        }
+        for (index, thread) in threads {
             // Those with coroutines left never exit.
             if shared.workers[index].live_started() == 0 && shared.live() == 0 {
                 let _ = thread.join();
@@ -207,7 +209,7 @@ impl Drop for Runtime {
             // The last owner is one of its own coroutines: it can't wait for itself.
             self.shared.state.store(STOPPING, Ordering::SeqCst);
             for worker in &self.shared.workers {
-                worker.rouse();
+                worker.nudge();
             }
             watcher::forget(&self.shared, true);
             return;

@@ -12,25 +12,31 @@
 //! them may be borrowed from elsewhere (rule 1). Closures that never started are dropped.
 
 mod ending;
+mod ranked;
 mod spawning;
 mod starting;
+mod threads;
 
 pub(crate) use ending::cancel_all_of;
 pub use ending::{StillRunning, wait_for_others};
+pub(crate) use ranked::Ranked;
+pub use ranked::Refusal;
 pub use spawning::{
     Refused, current_worker, spawn_local, spawn_thread, spawn_unchecked, try_spawn, worker_count,
 };
+pub(crate) use threads::{Crew, Seat};
+pub use threads::{HookRef, Hooks, Lazy, SeatSeen};
 
 #[doc(hidden)]
 pub use crate::stall::OwnThread;
 
 use std::any::Any;
+use std::io;
 use std::num::NonZero;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
-use std::{io, thread};
 
 use crossbeam_deque::Injector;
 
@@ -64,6 +70,10 @@ pub struct Config {
     pub watch: Watch,
     /// How many coroutines and async tasks there may be at once; `None` for no limit.
     pub coroutines_max: Option<NonZero<usize>>,
+    /// Whether threads are started when they are needed; `None`: all at the start.
+    pub lazy: Option<Lazy>,
+    /// What is done on each worker's thread.
+    pub hooks: Option<HookRef>,
 }
 
 /// What is called whenever a runtime has started.
@@ -84,10 +94,14 @@ const STOPPING: u8 = 2;
 pub(crate) struct Shared {
     pub(crate) workers: Box<[WorkerShared]>,
     pub(crate) injector: Injector<Fresh>,
+    pub(crate) ranked: Ranked,
     pub(crate) sleepers: Sleepers,
+    pub(crate) crew: Crew,
     pub(crate) choices: Choices,
     state: AtomicU8,
     injected: AtomicU64,
+    /// Whether all tasks, also those to come, are cancelled.
+    pub(crate) cancelling: AtomicBool,
     /// Closures dropped at the end without having run.
     cancelled: AtomicU64,
     quiet: WaitQueue,
@@ -127,6 +141,9 @@ impl Shared {
                 return;
             }
         }
+        if self.crew.is_lazy() {
+            self.call_in();
+        }
     }
 
     /// Another worker with clearly fewer coroutines than `index`, by two random choices
@@ -140,7 +157,10 @@ impl Shared {
         let others = [(); 2].map(|()| self.choices.below(self.workers.len()));
         let lighter = others
             .into_iter()
-            .filter(|&at| !self.workers[at].kept.load(Ordering::Relaxed))
+            .filter(|&at| {
+                let worker = &self.workers[at];
+                worker.seat.is_taken() && !worker.kept.load(Ordering::Relaxed)
+            })
             .min_by_key(|&at| self.workers[at].live_started())?;
         let there = self.workers[lighter].live_started();
         (lighter != index && there + there / 8 + THRESHOLD / 2 < here).then_some(lighter)
@@ -167,6 +187,9 @@ impl Shared {
             .workers
             .iter()
             .flat_map(|worker| [&worker.placed, &worker.pinned]);
+        while let Some(task) = self.ranked.take() {
+            self.cancel(task);
+        }
         for queue in queues.chain([&self.injector]) {
             loop {
                 match queue.steal() {
@@ -227,7 +250,8 @@ impl Shared {
     }
 
     /// Has every worker cancel its tasks, and those it starts from now on.
-    fn cancel_all(&self) {
+    pub(crate) fn cancel_all(&self) {
+        self.cancelling.store(true, Ordering::SeqCst);
         for worker in &self.workers {
             worker.post(Letter::CancelAll);
         }
@@ -258,12 +282,22 @@ impl Shared {
 ///
 /// The caller is its runner.
 pub(crate) unsafe fn end_unstarted(task: NonNull<Record>, ended: impl FnOnce()) {
+    // SAFETY: the caller's contract.
+    unsafe { end_unstarted_with(task, JoinError::Shutdown, ended) };
+}
+
+/// As [`end_unstarted`], with this error.
+///
+/// # Safety
+///
+/// As there.
+unsafe fn end_unstarted_with(task: NonNull<Record>, error: JoinError, ended: impl FnOnce()) {
     // SAFETY: the runner's reference keeps it.
     let behaviour = unsafe { task.as_ref() }.behaviour.get();
     let behaviour = behaviour.expect("a live record has a behaviour");
     // SAFETY: it runs nowhere, and the caller is its runner.
     unsafe {
-        (behaviour.cancel)(task.as_ref());
+        (behaviour.cancel)(task.as_ref(), error);
         task::complete(task, ended);
     }
 }
@@ -305,7 +339,6 @@ pub(crate) fn tell_cancelled(record: NonNull<Record>, id: u64) {
 /// Dropping it stops it at once, as [`shutdown`](Self::shutdown) without any patience.
 pub struct Runtime {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Runtime {
@@ -381,7 +414,7 @@ impl Runtime {
             .store(outer_threads + 1, Ordering::SeqCst);
         // Those asleep already have to say so, and to look: the first coroutine wakes one only.
         for worker in &self.shared.workers {
-            worker.rouse();
+            worker.nudge();
         }
     }
 

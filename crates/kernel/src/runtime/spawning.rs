@@ -1,14 +1,14 @@
 //! How tasks come into a runtime: from its own coroutines, from outside, onto one worker.
 
 use std::panic::Location;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::{io, thread};
 
 use super::{Runtime, Shared, THREADS_BEGUN, end_unstarted};
 use crate::places::Places;
-use crate::record::{LOCAL, Record};
+use crate::record::{HANDED_IN, LOCAL, Record};
 use crate::scope::ScopeState;
 use crate::task::{Handle, Options, Role};
 use crate::worker::{Fresh, Worker};
@@ -56,7 +56,8 @@ impl Shared {
         }
     }
 
-    /// Starts a task that has its place, on a worker that there is.
+    /// Starts a task that has its place, and is announced if it comes from outside, on a worker
+    /// that there is.
     ///
     /// # Safety
     ///
@@ -111,6 +112,7 @@ impl Shared {
         fork::check()?;
         self.check_worker(&options)?;
         self.admit();
+        self.announce_here().inspect_err(|_| self.give_place())?;
         // SAFETY: the caller's contract.
         Ok(unsafe { self.start(options, None, site, closure) })
     }
@@ -143,8 +145,77 @@ impl Shared {
                 closure,
             });
         }
+        if let Err(error) = self.announce_here() {
+            self.give_place();
+            return Err(Refused {
+                error: Some(error),
+                closure,
+            });
+        }
         // SAFETY: the caller's contract.
         Ok(unsafe { self.start(options, None, site, closure) })
+    }
+
+    /// Counts a task that [`start`](Self::start) is to start, if it comes from outside.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`announce`](Self::announce).
+    #[inline]
+    fn announce_here(self: &Arc<Self>) -> io::Result<()> {
+        let inside = Worker::current()
+            .is_some_and(|worker| ptr::eq(&raw const *worker.shared, &raw const **self));
+        if inside { Ok(()) } else { self.announce() }
+    }
+
+    /// Hands a closure in, with a priority: one of those that
+    /// [`refuse_handed_in`](Self::refuse_handed_in) is about.
+    ///
+    /// # Errors
+    ///
+    /// The closure, and why: `Unsupported` in a forked child, and what starting the first thread
+    /// gives.
+    pub(crate) fn hand_in<F, T>(
+        self: &Arc<Self>,
+        options: Options,
+        priority: i32,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> Result<Handle<T>, Refused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if let Err(error) = fork::check().and_then(|()| self.announce_here()) {
+            return Err(Refused {
+                error: Some(error),
+                closure,
+            });
+        }
+        let worker =
+            Worker::current().filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(self));
+        // SAFETY: `'static`.
+        let task = unsafe { task::prepare(worker, Role::Stealable, options, None, site, closure) };
+        // SAFETY: prepared for this `T`; the handle's reference.
+        let handle = unsafe { Handle::new(task) };
+        // SAFETY: just prepared.
+        let record = unsafe { task.as_ref() };
+        record.set_flag(HANDED_IN);
+        match worker {
+            Some(worker) if priority == 0 => worker.spawn(task),
+            Some(worker) => worker.spawn_ranked(task, priority),
+            None if priority == 0 => self.inject(task, Arc::as_ptr(self)),
+            None => {
+                record
+                    .runtime
+                    .store(Arc::as_ptr(self).cast_mut(), Ordering::Relaxed);
+                record.born_ns.store(clock::now_ns(), Ordering::Relaxed);
+                #[cfg(feature = "tracing")]
+                crate::trace::spawned(record);
+                self.push_ranked(task, priority);
+            }
+        }
+        Ok(handle)
     }
 
     /// Queues an unstarted task for one worker, from outside the workers.
@@ -155,7 +226,6 @@ impl Shared {
         record.born_ns.store(clock::now_ns(), Ordering::Relaxed);
         #[cfg(feature = "tracing")]
         crate::trace::spawned(record);
-        self.injected.fetch_add(1, Ordering::AcqRel);
         self.pin(task, index);
     }
 
@@ -172,20 +242,15 @@ impl Shared {
         }
     }
 
-    /// Queues an unstarted task from outside the workers.
+    /// Queues an unstarted task from outside the workers, which was announced.
     pub(crate) fn inject(&self, task: NonNull<Record>, runtime: *const Shared) {
         // SAFETY: just prepared.
         let record = unsafe { task.as_ref() };
         record.runtime.store(runtime.cast_mut(), Ordering::Relaxed);
         record.born_ns.store(clock::now_ns(), Ordering::Relaxed);
-        self.injected.fetch_add(1, Ordering::AcqRel);
         self.injector.push(Fresh(task));
         fence(Ordering::SeqCst);
-        if self.is_stopping() {
-            self.cancel_queued();
-        } else {
-            self.rouse_one();
-        }
+        self.look_after_push();
     }
 
     /// Queues an async task that was woken from outside the workers.
@@ -268,6 +333,9 @@ where
     };
     shared.check_worker(&options)?;
     shared.admit();
+    shared
+        .announce_here()
+        .inspect_err(|_| shared.give_place())?;
     // SAFETY: the caller's contract.
     Ok(unsafe { shared.start(options, scope, site, closure) })
 }

@@ -8,7 +8,7 @@ use std::{io, thread};
 use crossbeam_deque::Injector;
 
 use super::spawning::check_name;
-use super::{Config, ON_START, RUNNING, RUNTIMES, Runtime, Shared};
+use super::{Config, Crew, ON_START, RUNNING, RUNTIMES, Ranked, Runtime, Seat, Shared};
 use crate::choices::Choices;
 use crate::driver::{Driver, DriverKind, Futures, Signal};
 use crate::host::{Host, HostPool};
@@ -53,7 +53,6 @@ impl Runtime {
         check_name(&config.thread_name)?;
         stack::overflow::install();
         install_panic_hook();
-        let mut deques = Vec::with_capacity(workers);
         let mut shared = Vec::with_capacity(workers);
         for index in 0..workers {
             let deque = crossbeam_deque::Worker::new_fifo();
@@ -64,6 +63,7 @@ impl Runtime {
                 pinned: Injector::new(),
                 stealer: deque.stealer(),
                 jobs: jobs.stealer(),
+                seat: Seat::new(index, (deque, jobs)),
                 asleep: AtomicBool::new(false),
                 futures: Futures::new(),
                 signal: Signal::new()
@@ -78,15 +78,23 @@ impl Runtime {
                 beat_ns: AtomicU64::new(clock::now_ns()),
                 roused_ns: AtomicU64::new(0),
             });
-            deques.push((deque, jobs));
         }
+        let crew = Crew::new(
+            workers,
+            config.lazy.clone(),
+            config.hooks.clone(),
+            config.thread_name.clone(),
+        );
         let shared = Arc::new(Shared {
             workers: shared.into(),
             injector: Injector::new(),
+            ranked: Ranked::default(),
             sleepers: Sleepers::new(workers),
+            crew,
             choices: Choices::new(config.seed),
             state: AtomicU8::new(RUNNING),
             injected: AtomicU64::new(0),
+            cancelling: AtomicBool::new(false),
             cancelled: AtomicU64::new(0),
             quiet: WaitQueue::new(),
             places: config.coroutines_max.map(|max| Places::new(max.get())),
@@ -103,11 +111,8 @@ impl Runtime {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::downgrade(&shared));
-        let runtime = Runtime {
-            shared,
-            threads: Mutex::new(Vec::new()),
-        };
-        runtime.start_threads(deques, config)?;
+        let runtime = Runtime { shared };
+        runtime.shared.seat_all()?;
         if let Some(patience_ns) = patience_ns {
             watcher::watch(&runtime.shared, patience_ns);
         }
@@ -115,48 +120,6 @@ impl Runtime {
             started();
         }
         Ok(runtime)
-    }
-
-    fn start_threads(&self, deques: Vec<Deques>, config: &Config) -> io::Result<()> {
-        let prefix = if config.thread_name.is_empty() {
-            "ropewalk"
-        } else {
-            config.thread_name.as_str()
-        };
-        let (report, reports) = std::sync::mpsc::channel();
-        let mut result = Ok(());
-        let mut started = 0;
-        for (index, deques) in deques.into_iter().enumerate() {
-            let shared = Arc::clone(&self.shared);
-            let report = report.clone();
-            let thread = thread::Builder::new()
-                .name(format!("{prefix}-{index}"))
-                .spawn(move || worker_thread(shared, index, deques, &report));
-            match thread {
-                Ok(thread) => {
-                    self.threads
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(thread);
-                    started += 1;
-                }
-                Err(error) => {
-                    let workers = self.shared.workers.len();
-                    result = Err(not_started(index, workers, "its thread", &error));
-                    break;
-                }
-            }
-        }
-        for _ in 0..started {
-            let report = reports
-                .recv()
-                .unwrap_or_else(|_| Err(io::Error::other("a worker died")));
-            if report.is_err() && result.is_ok() {
-                result = report;
-            }
-        }
-        // On failure the runtime is dropped by the caller, which stops those that started.
-        result
     }
 }
 
@@ -203,7 +166,12 @@ fn driver_of(config: &Config) -> io::Result<(DriverKind, bool)> {
 }
 
 /// Why a runtime could not start.
-fn not_started(index: usize, workers: usize, what: &str, error: &io::Error) -> io::Error {
+pub(super) fn not_started(
+    index: usize,
+    workers: usize,
+    what: &str,
+    error: &io::Error,
+) -> io::Error {
     let hint = match error.raw_os_error() {
         Some(libc::EMFILE) => "; see ulimit -n",
         Some(libc::ENFILE) => "; see fs.file-max",
@@ -217,44 +185,31 @@ fn not_started(index: usize, workers: usize, what: &str, error: &io::Error) -> i
     )
 }
 
-fn worker_thread(
-    shared: Arc<Shared>,
-    index: usize,
-    deques: Deques,
-    report: &std::sync::mpsc::Sender<io::Result<()>>,
-) {
-    let driver = match Driver::new(shared.driver, &shared.workers[index].signal) {
-        Ok(driver) => driver,
-        Err(error) => {
-            let what = format!("its {} driver", shared.driver.as_str());
-            let workers = shared.workers.len();
-            let _ = report.send(Err(not_started(index, workers, &what, &error)));
-            shared.note_stopped();
-            return;
-        }
-    };
+/// Runs a worker on the calling thread until the runtime stops, or the worker retires: then gives
+/// its deques back.
+pub(super) fn worker_thread(shared: &Arc<Shared>, index: usize, driver: Driver) -> Option<Deques> {
+    let this = &shared.workers[index];
+    this.futures.begin();
     if let Some(home) = driver.home() {
-        shared.workers[index].futures.serve(home);
+        this.futures.serve(home);
     }
     let overflow = stack::overflow::install_thread();
-    let hosts = HostPool::new(
-        StackPool::new(),
-        shared.stack_bytes,
-        &raw const shared.workers[index],
-    );
-    let worker = Worker::new(Arc::clone(&shared), index, deques, driver, hosts);
-    let _ = report.send(Ok(()));
+    let hosts = HostPool::new(StackPool::new(), shared.stack_bytes, &raw const *this);
+    let deques = this.seat.take_deques();
+    let worker = Worker::new(Arc::clone(shared), index, deques, driver, hosts);
     // A panic of the kernel's own must not unwind this thread: rule 1.
     let guard = wait::AbortOnUnwind;
     worker.run();
-    worker.take_all(&mut |task| shared.cancel(task));
+    if !worker.has_retired() {
+        worker.take_all(&mut |task| shared.cancel(task));
+    }
     std::mem::forget(guard);
-    if shared.workers[index].live_started() != 0 {
+    if this.live_started() != 0 {
         // Soundness rule 1: this thread, and the stacks it owns, stay for ever. Its driver is
         // polled no more: descriptors that others use find another home.
         worker.driver.close();
-        shared.workers[index].futures.leave();
-        shared.workers[index].close_letters();
+        this.futures.leave();
+        this.close_letters();
         shared.note_stopped();
         loop {
             thread::park();
@@ -262,11 +217,12 @@ fn worker_thread(
     }
     worker.leave();
     worker.driver.close();
-    shared.workers[index].futures.leave();
-    shared.workers[index].close_letters();
-    drop(worker);
+    this.futures.leave();
+    this.close_letters();
+    let retired = worker.has_retired();
+    let deques = worker.into_deques();
     drop(overflow);
-    shared.note_stopped();
+    retired.then_some(deques)
 }
 
 /// Wraps the panic hook that is there, once: a panic in a coroutine says which one, and

@@ -1,11 +1,15 @@
 //! What a worker does when it has nothing to run: look around, steal, sleep, stop.
 
+use std::cell::Cell;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_deque::Steal;
 
-use super::{Counts, Fresh, Worker};
+use super::{Counts, Deques, Fresh, Worker, WorkerShared};
+use crate::clock;
 use crate::fork;
+use crate::record::Record;
 use crate::stall;
 use crate::watcher;
 
@@ -21,11 +25,11 @@ impl Sleepers {
         )
     }
 
-    fn set(&self, index: usize) {
+    pub(crate) fn set(&self, index: usize) {
         self.0[index / 64].fetch_or(1 << (index % 64), Ordering::SeqCst);
     }
 
-    fn clear(&self, index: usize) {
+    pub(crate) fn clear(&self, index: usize) {
         self.0[index / 64].fetch_and(!(1 << (index % 64)), Ordering::SeqCst);
     }
 
@@ -50,6 +54,15 @@ impl Sleepers {
         }
         None
     }
+}
+
+/// What a worker whose thread may go knows of its idling.
+#[derive(Default)]
+pub(super) struct Idling {
+    /// [`Counts::stamp`] when it began to idle, and when that was; 0 before.
+    stamp: Cell<u64>,
+    since_ns: Cell<u64>,
+    retired: Cell<bool>,
 }
 
 impl Worker {
@@ -82,6 +95,7 @@ impl Worker {
             && !self.find_fresh();
         if nothing {
             match (self.until_timer(), self.shared.outer_threads()) {
+                _ if self.shared.crew.is_lazy() => self.sleep_dispensable(),
                 (None, Some(outer)) => self.sleep_watching(outer),
                 (timer, _) => self.driver.poll(self, timer),
             }
@@ -97,7 +111,87 @@ impl Worker {
                 .latency
                 .note(self.now.get().saturating_sub(roused));
         }
-        true
+        !self.retire()
+    }
+
+    /// Sleeps, but no longer than until its thread may go.
+    fn sleep_dispensable(&self) {
+        const AGAIN_NS: u64 = 10_000_000;
+        let asleep_ns = clock::now_ns();
+        let mut limit = self.until_timer();
+        let mut sooner = |ns: u64| limit = Some(limit.map_or(ns, |limit| limit.min(ns)));
+        if let Some(left) = self.patience_left() {
+            sooner(left);
+        }
+        if self.shared.call_the_missing() {
+            sooner(AGAIN_NS);
+        }
+        self.driver.poll(self, limit);
+        let slept = clock::now_ns().saturating_sub(asleep_ns);
+        self.me().seat.note_slept(slept);
+    }
+
+    /// How long its thread stays if it finds nothing to do; `None` if it can't go, or needn't.
+    fn patience_left(&self) -> Option<u64> {
+        let keep_alive = self.shared.keep_alive_ns()?;
+        if self.me().live_started() != 0 || self.until_timer().is_some() {
+            return None;
+        }
+        let now = clock::now_ns();
+        let stamp = self.me().counts.stamp();
+        let idling = &self.idling;
+        if idling.stamp.replace(stamp) != stamp || idling.since_ns.get() == 0 {
+            idling.since_ns.set(now);
+        }
+        let ends = idling.since_ns.get().saturating_add(keep_alive);
+        Some(ends.saturating_sub(now))
+    }
+
+    /// Gives up its seat, if it has idled for long enough and nothing holds it; see
+    /// `runtime/threads.rs`.
+    fn retire(&self) -> bool {
+        if !self.shared.crew.is_lazy() || self.has_work() || self.patience_left() != Some(0) {
+            return false;
+        }
+        let retired = self.shared.begin_leaving(self, || self.sees_work());
+        self.idling.retired.set(retired);
+        // If not, its patience begins anew.
+        self.idling.since_ns.set(0);
+        retired
+    }
+
+    /// Says whether it has given up its seat.
+    pub(crate) fn has_retired(&self) -> bool {
+        self.idling.retired.get()
+    }
+
+    /// What it leaves to the next thread. Of a worker that has left.
+    pub(crate) fn into_deques(self) -> Deques {
+        (self.fresh, self.jobs)
+    }
+
+    /// Says whether anything lies where this worker would find it.
+    fn sees_work(&self) -> bool {
+        let others = self.shared.workers.iter();
+        let elsewhere = |worker: &WorkerShared| {
+            !worker.stealer.is_empty() || !worker.placed.is_empty() || !worker.jobs.is_empty()
+        };
+        self.me().has_mail()
+            || !self.shared.injector.is_empty()
+            || !self.shared.ranked.is_empty()
+            || others.into_iter().any(elsewhere)
+    }
+
+    /// The task to start if there are urgent ones, or some that are refused.
+    #[cold]
+    pub(super) fn start_ahead(&self) -> Option<NonNull<Record>> {
+        loop {
+            let urgent = self.shared.ranked.take_urgent().map(|Fresh(task)| task);
+            let task = urgent.or_else(|| self.pop_fresh())?;
+            if self.shared.may_start(task) {
+                return Some(task);
+            }
+        }
     }
 
     /// Sleeps in a runtime that is closed to outsiders, and looks whether it is dead.
@@ -128,7 +222,20 @@ impl Worker {
 
     /// Gets unstarted tasks from where others put them or have them, or else a job.
     fn find_fresh(&self) -> bool {
-        self.take_placed() || self.steal() || self.steal_job()
+        self.take_placed() || self.steal() || self.steal_job() || self.take_ranked()
+    }
+
+    /// Moves the most urgent of those that have a priority to our own queue.
+    fn take_ranked(&self) -> bool {
+        let Some(task) = self.shared.ranked.take() else {
+            return false;
+        };
+        self.fresh.push(task);
+        if !self.shared.ranked.is_empty() {
+            fence(Ordering::SeqCst);
+            self.shared.rouse_one();
+        }
+        true
     }
 
     /// Moves what was placed here, or injected from outside, to our own queue.

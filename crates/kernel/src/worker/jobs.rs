@@ -41,7 +41,7 @@ impl Worker {
     pub(crate) fn push_job(&self, job: JobRef) {
         let first = self.jobs.is_empty();
         self.jobs.push(job);
-        if first || self.shared.sleepers.any() {
+        if first || self.shared.may_rouse() {
             self.tell_of_job(first);
         }
     }
@@ -54,7 +54,7 @@ impl Worker {
         if first {
             fence(Ordering::SeqCst);
         }
-        if self.shared.sleepers.any() {
+        if self.shared.may_rouse() {
             self.shared.rouse_one();
         }
     }

@@ -45,6 +45,7 @@ mod jobs;
 mod queue;
 
 pub(crate) use counts::{Counts, Histogram};
+use idle::Idling;
 pub(crate) use idle::Sleepers;
 pub(crate) use queue::{Inbox, ReadyQueue, RunQueue};
 
@@ -66,7 +67,7 @@ use crate::host::{Host, HostPool};
 use crate::inspect::walk::Walker;
 use crate::job::JobRef;
 use crate::record::{self, Magazine, Record};
-use crate::runtime::{self, Shared};
+use crate::runtime::{self, Seat, Shared};
 use crate::timer::{TimerNode, Wheel};
 use crate::wait::{Reason, Wait};
 use crate::watcher::Post;
@@ -104,6 +105,7 @@ pub(crate) struct WorkerShared {
     pub(crate) pinned: Injector<Fresh>,
     pub(crate) stealer: Stealer<Fresh>,
     pub(crate) jobs: Stealer<JobRef>,
+    pub(crate) seat: Seat,
     pub(crate) asleep: AtomicBool,
     pub(crate) signal: crate::driver::Signal,
     /// Where futures that wait for descriptors register.
@@ -137,9 +139,20 @@ impl WorkerShared {
             self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
         if asleep {
             self.roused_ns.store(clock::now_ns(), Ordering::Relaxed);
-            self.signal.send();
+            if self.seat.is_taken() {
+                self.signal.send();
+            } else {
+                self.seat.call(self);
+            }
         }
         asleep
+    }
+
+    /// As [`rouse`](Self::rouse), if it has a thread: there is something to see, not to run.
+    pub(crate) fn nudge(&self) {
+        if self.seat.is_taken() {
+            self.rouse();
+        }
     }
 
     /// Sends a letter to the worker's driver. One that reads no more drops it: nothing is left
@@ -176,6 +189,11 @@ impl WorkerShared {
             || !self.pinned.is_empty()
             || !self.stealer.is_empty()
             || !self.jobs.is_empty()
+    }
+
+    /// Reads letters again: a thread has come.
+    pub(crate) fn open_letters(&self) {
+        self.letters().get_or_insert_default();
     }
 
     /// Reads no more letters. By the worker, once its driver is polled no more.
@@ -216,6 +234,7 @@ pub(crate) struct Worker {
     turn: Cell<u32>,
     ticks: Cell<u32>,
     budget: Cell<u32>,
+    idling: Idling,
     alone: bool,
     /// With what a resumed coroutine is to walk its stack, and park again; see `inspect`.
     walking: Cell<*mut Walker>,
@@ -255,6 +274,7 @@ impl Worker {
         let me = NonNull::from(&shared.workers[index]);
         let alone = shared.workers.len() == 1;
         let limited = shared.places.is_some();
+        let cancelling = shared.cancelling.load(Ordering::SeqCst);
         let now = clock::now_ns();
         Worker {
             shared,
@@ -270,6 +290,7 @@ impl Worker {
             turn: Cell::new(0),
             ticks: Cell::new(0),
             budget: Cell::new(BUDGET),
+            idling: Idling::default(),
             alone,
             walking: Cell::new(ptr::null_mut()),
             limited,
@@ -279,7 +300,7 @@ impl Worker {
             stacks_given: Cell::new(STACKS_WANTED.load(Ordering::SeqCst)),
             magazine: Magazine::default(),
             ids: Cell::new((0, 0)),
-            cancelling: Cell::new(false),
+            cancelling: Cell::new(cancelling),
             now: Cell::new(now),
             sampled: Cell::new(ptr::null()),
             sampled_ns: Cell::new(0),
@@ -393,6 +414,21 @@ impl Worker {
         self.shared.pin(task, index);
     }
 
+    /// Queues an unstarted task by its priority.
+    #[cold]
+    pub(crate) fn spawn_ranked(&self, task: NonNull<Record>, priority: i32) {
+        // SAFETY: just prepared.
+        let record = unsafe { task.as_ref() };
+        record
+            .runtime
+            .store(Arc::as_ptr(&self.shared).cast_mut(), Ordering::Relaxed);
+        record.born_ns.store(self.now.get(), Ordering::Relaxed);
+        #[cfg(feature = "tracing")]
+        crate::trace::spawned(record);
+        Counts::add(&self.me().counts.spawned);
+        self.shared.push_ranked(task, priority);
+    }
+
     fn spawn_among(&self, task: NonNull<Record>) {
         if let Some(other) = self.shared.lighter_than(self.index) {
             let other = &self.shared.workers[other];
@@ -424,6 +460,9 @@ impl Worker {
     fn start_fresh(&self) -> Option<NonNull<Record>> {
         if self.shared.is_stopping() {
             return None;
+        }
+        if self.shared.ranked.is_ahead() {
+            return self.start_ahead();
         }
         self.pop_fresh()
     }
@@ -653,7 +692,7 @@ impl Worker {
         }
         STACKS_WANTED.fetch_add(1, Ordering::SeqCst);
         for other in &self.shared.workers {
-            other.rouse();
+            other.nudge();
         }
         // With nothing else alive here the wait would be for ever, but memory may come back
         // from outside: look again after a pause.
