@@ -102,16 +102,30 @@ impl Halt {
         }
     }
 
-    /// Whether stopping means that all went well.
-    pub(crate) fn on_success(&self) -> bool {
-        matches!(
-            self.when,
+    /// The exit code of a run that is stopped by a job with that exit code: GNU parallel's, which
+    /// is the job's if the policy waits for one, else how many have failed, or what share.
+    pub(crate) fn exit_code(&self, of_job: u8, failed: u64, succeeded: u64) -> u8 {
+        match self.when {
+            None => of_job,
             Some(When {
-                of: Of::Success,
-                ..
-            })
-        )
+                of: Of::Success, ..
+            }) => 0,
+            Some(When { count, .. }) => match count {
+                Count::Jobs(1) => of_job,
+                Count::Jobs(_) => failed_code(failed),
+                Count::Percent(_) => {
+                    let share = (failed * 100).div_ceil((failed + succeeded).max(1));
+                    u8::try_from(share).unwrap_or(100)
+                }
+            },
+        }
     }
+}
+
+/// The exit code for so many failed jobs; the highest says that there were more than a hundred.
+pub(crate) fn failed_code(failed: u64) -> u8 {
+    const MANY: u8 = 101;
+    u8::try_from(failed).map_or(MANY, |failed| failed.min(MANY))
 }
 
 #[cfg(test)]
@@ -124,10 +138,20 @@ mod tests {
         assert!(!halt("never").is_due(1_000, 0));
         assert!(!halt("soon,fail=2").is_due(1, 9) && halt("soon,fail=2").is_due(2, 0));
         assert!(halt("now,fail=1").now && !halt("soon,fail=1").now);
-        assert!(halt("now,success=1").is_due(5, 1) && halt("now,success=1").on_success());
+        assert!(halt("now,success=1").is_due(5, 1));
         assert!(halt("now,done=3").is_due(1, 2));
         let share = halt("soon,fail=50%");
         assert!(!share.is_due(2, 0) && share.is_due(3, 3) && !share.is_due(3, 4));
+    }
+
+    #[test]
+    fn exit_codes_are_gnu_parallels() {
+        let code = |text: &str| text.parse::<Halt>().unwrap().exit_code(7, 3, 2);
+        assert_eq!((code("now,fail=1"), code("soon,done=1")), (7, 7));
+        assert_eq!((code("now,fail=3"), code("soon,done=5")), (3, 3));
+        assert_eq!((code("now,fail=50%"), code("now,done=1%")), (60, 60));
+        assert_eq!((code("now,success=1"), code("soon,success=2%")), (0, 0));
+        assert_eq!((failed_code(100), failed_code(1_000)), (100, 101));
     }
 
     #[test]

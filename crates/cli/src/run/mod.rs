@@ -39,8 +39,6 @@ use crate::{duration, interrupt, limits, say, start_runtime};
 
 /// The exit code for all that is no job's fault; 1 to 101 tell how many jobs failed.
 pub(crate) const UNABLE: u8 = 255;
-/// The exit code for more than a hundred failed jobs.
-const MANY_FAILED: u8 = 101;
 /// Jobs at once that `-j 0` takes at most.
 const JOBS_MAX: usize = 4096;
 /// Values read ahead of the jobs.
@@ -141,7 +139,8 @@ Exit codes:
   101      more than 100 failed
   255      bad usage, or the input could not be read or the output not written
   130      ended by Ctrl-C; a second one kills what still runs
-  With --halt that stopped the run: the exit code of the job that did, or 0 for success=.
+  If --halt stopped the run: with fail=1 and done=1 the exit code of the job that did, with fail=N
+  and done=N how many failed, with N% which share of those done, with success= 0.
 
 Examples:
   ropewalk run -j 8 'convert {} {.}.png' ::: *.jpg
@@ -445,5 +444,5 @@ fn finish(counts: Counts, interrupted: i32) -> Result<u8, String> {
             counts.failed
         ));
     }
-    Ok(u8::try_from(counts.failed).map_or(MANY_FAILED, |failed| failed.min(MANY_FAILED)))
+    Ok(halt::failed_code(counts.failed))
 }

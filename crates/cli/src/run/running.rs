@@ -66,12 +66,12 @@ impl Running {
             return None;
         }
         state.halted = true;
+        let code = self
+            .halt
+            .exit_code(end.exit_code(), state.failed, state.succeeded);
         drop(state);
         self.stop(if self.halt.now { Stop::Now } else { Stop::Soon });
-        Some(match self.halt.on_success() {
-            true => 0,
-            false => end.exit_code(),
-        })
+        Some(code)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

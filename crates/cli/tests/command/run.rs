@@ -283,6 +283,8 @@ fn halt_stops_early() {
     let soon = with("soon,fail=1");
     assert_eq!((soon.code, soon.out.as_str()), (Some(9), "1\n2\n"));
     assert_eq!(with("now,success=1").code, Some(0));
+    assert_eq!(with("soon,done=3").code, Some(1));
+    assert_eq!(with("soon,fail=30%").code, Some(34));
     assert_eq!(with("never").code, Some(1));
     let script = "[ {} = 1 ] && exit 4; sleep 1000";
     let now = run([
