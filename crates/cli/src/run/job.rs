@@ -193,22 +193,11 @@ fn attempt(
     };
     // A group of its own, so that whatever it starts can be ended with it.
     command.stdin(Stdio::null()).process_group(0);
-    let mut captured = None;
-    match way.output {
-        Output::Grouped => {
-            let (out, err) =
-                unblock(|| Ok::<_, io::Error>((tempfile::tempfile()?, tempfile::tempfile()?)))?;
-            command.stdout(out.try_clone()?).stderr(err.try_clone()?);
-            captured = Some(Captured { out, err });
-        }
-        Output::Lines => {
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        }
-        Output::Inherited => {
-            command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
-        }
-    }
-    let mut child = command.spawn()?;
+    // One hop to where waiting for a disk keeps nobody up, for the files and the start together.
+    let (mut child, captured) = unblock(|| {
+        let captured = connect(&mut command, way.output)?;
+        Ok::<_, io::Error>((command.spawn()?, captured))
+    })?;
     // The command holds copies of the files until then.
     drop(command);
     let group = running.enter(child.id());
@@ -217,6 +206,20 @@ fn attempt(
         _ => watch(&mut child, way, &group)?,
     };
     Ok((end, captured))
+}
+
+/// Connects a job's output, and gives the files it goes to, if it goes to files.
+fn connect(command: &mut Command, output: Output) -> io::Result<Option<Captured>> {
+    match output {
+        Output::Grouped => {
+            let (out, err) = (tempfile::tempfile()?, tempfile::tempfile()?);
+            command.stdout(out.try_clone()?).stderr(err.try_clone()?);
+            return Ok(Some(Captured { out, err }));
+        }
+        Output::Lines => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
+        Output::Inherited => command.stdout(Stdio::inherit()).stderr(Stdio::inherit()),
+    };
+    Ok(None)
 }
 
 /// Waits for the end of a job's process; one that takes too long is told to end, then killed.
