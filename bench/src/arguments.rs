@@ -7,13 +7,14 @@ use crate::child::Role;
 pub(crate) const USAGE: &str = "\
 usage: ropewalk-bench NAME [--quick] [--rounds N] [--only CONTENDER,...]
 
-  NAME       switch, spawn, memory, mutex, channel, timers, udp, files, echo, http, http-pipelined
+  NAME       switch, spawn, memory, mutex, channel, timers, udp, files, echo, http, http-pipelined,
+             run
              or all
   --quick    fewer and shorter rounds: about 20 s for each NAME
   --rounds   how many rounds to take medians over
   --only     run these contenders alone (their names are those of the output)";
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "switch",
     "spawn",
     "memory",
@@ -25,6 +26,7 @@ const NAMES: [&str; 12] = [
     "echo",
     "http",
     "http-pipelined",
+    "run",
     "all",
 ];
 

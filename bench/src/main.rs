@@ -27,6 +27,7 @@ mod paced;
 mod peers;
 mod report;
 mod response;
+mod run;
 mod server;
 mod spawn;
 mod switch;
@@ -40,7 +41,7 @@ use report::Report;
 
 type Benchmark = fn(&Arguments) -> Report;
 
-const BENCHMARKS: [(&str, Benchmark); 11] = [
+const BENCHMARKS: [(&str, Benchmark); 12] = [
     ("switch", switch::run),
     ("spawn", spawn::run),
     ("memory", memory::run),
@@ -52,6 +53,7 @@ const BENCHMARKS: [(&str, Benchmark); 11] = [
     ("echo", echo::run),
     ("http", http::run),
     ("http-pipelined", http::run_pipelined),
+    ("run", run::run),
 ];
 
 fn main() -> ExitCode {
