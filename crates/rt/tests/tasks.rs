@@ -1,11 +1,12 @@
 //! The table of tasks: what is registered is found, by type, name and number.
 
+use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::tasks::{self, CallError, Output, Overflow, TaskEntry};
 use ropewalk_rt::executor::{Refusal, SubmitError};
 
 #[ropewalk_macros::task(crate = ropewalk_rt)]
 fn square(n: u64) -> u64 {
-    n * n
+    n.checked_mul(n).expect("no overflow")
 }
 
 #[ropewalk_macros::task(name = "join-words", crate = ropewalk_rt)]
@@ -74,7 +75,34 @@ fn a_call_reads_arguments_and_writes_the_result() {
     let mut output = Vec::new();
     let square = TaskEntry::of(&square).unwrap();
     square.run_chunk(&input, &mut output).unwrap();
-    assert_eq!(tasks::decode::<Vec<u64>>(&output).unwrap(), [4, 9, 16]);
+    let results: Vec<Result<u64, tasks::Panic>> = tasks::decode(&output).unwrap();
+    let results: Vec<u64> = results.into_iter().map(Result::unwrap).collect();
+    assert_eq!(results, [4, 9, 16]);
+}
+
+#[test]
+fn a_panic_in_a_chunk_is_that_calls() {
+    let mut input = Vec::new();
+    tasks::encode(&vec![(2_u64,), (u64::MAX,), (4,)], &mut input).unwrap();
+    let mut output = Vec::new();
+    let square = TaskEntry::of(&square).unwrap();
+    square.run_chunk(&input, &mut output).unwrap();
+    let results: Vec<Result<u64, tasks::Panic>> = tasks::decode(&output).unwrap();
+    let results: Vec<_> = results
+        .into_iter()
+        .map(|result| result.map_err(JoinError::from))
+        .collect();
+    assert!(
+        matches!(results[..], [Ok(4), Err(_), Ok(16)]),
+        "{results:?}"
+    );
+    let error = results[1].as_ref().unwrap_err();
+    assert!(
+        error.panic_message().unwrap().contains("overflow"),
+        "{error}"
+    );
+    let panic = error.remote_panic().unwrap();
+    assert!(panic.location.as_ref().unwrap().contains("tasks.rs"));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! that the caller runs on, without a pool.
 
 mod join;
+pub mod panics;
 mod refusal;
 pub mod slice;
 mod task;
@@ -12,7 +13,7 @@ pub mod tasks;
 
 use std::time::{Duration, Instant};
 
-use crate::JoinHandle;
+use crate::{JoinError, JoinHandle};
 
 pub use join::join;
 pub use refusal::{Patience, Refusal, SubmitError};
@@ -39,7 +40,8 @@ pub trait RunTask {
         A: Portable;
 
     /// As [`start`](Self::start) for many calls that are run as one piece of work, one after the
-    /// other; it gives the results in the same order.
+    /// other; it gives the results in the same order. A call that panics doesn't end the rest;
+    /// the death of a process that runs them does.
     ///
     /// # Errors
     ///
@@ -49,13 +51,19 @@ pub trait RunTask {
         task: F,
         list: Vec<A>,
         patience: Patience,
-    ) -> Result<JoinHandle<Vec<F::Output>>, SubmitError<Vec<A>>>
+    ) -> Result<JoinHandle<Vec<Result<F::Output, JoinError>>>, SubmitError<Vec<A>>>
     where
         F: TaskFn<A, Output: Portable>,
         A: Portable;
 
     /// How many pieces of work run at once, at most.
     fn width(&self) -> usize;
+
+    /// How many calls may go into one piece of work where nobody says how many: 1 if a process
+    /// that dies would take them all along.
+    fn largest_chunk(&self) -> usize {
+        usize::MAX
+    }
 
     /// Gives the pool a call of `task`; waits for a place in its queue. A cancellation point.
     ///

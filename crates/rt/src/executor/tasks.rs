@@ -12,10 +12,12 @@ use std::error::Error;
 use std::fmt;
 use std::sync::OnceLock;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::panics;
 use super::task::{Portable, TaskFn};
+use crate::{JoinError, RemotePanic};
 
 #[doc(hidden)]
 pub use inventory;
@@ -208,7 +210,8 @@ impl TaskEntry {
         (self.run)(input, output)
     }
 
-    /// As [`run`](Self::run) for each tuple of a list of them, giving a list of results.
+    /// As [`run`](Self::run) for each tuple of a list of them, giving a list of results, in
+    /// which a panic is an [`Err`] of [`Panic`].
     ///
     /// # Errors
     ///
@@ -263,8 +266,47 @@ where
     F::Output: Portable,
 {
     let list = decode::<Vec<A>>(input)?;
-    let results: Vec<F::Output> = list.into_iter().map(|args| function.call(args)).collect();
+    let results: Vec<Result<F::Output, Panic>> = list
+        .into_iter()
+        .map(|args| panics::catch(|| function.call(args)).map_err(Panic::from))
+        .collect();
     encode(&results, output)
+}
+
+/// A panic on its way to another process.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Panic(RemotePanic);
+
+impl From<RemotePanic> for Panic {
+    fn from(panic: RemotePanic) -> Panic {
+        Panic(panic)
+    }
+}
+
+impl From<Panic> for JoinError {
+    fn from(Panic(panic): Panic) -> JoinError {
+        JoinError::Panicked(Box::new(panic))
+    }
+}
+
+impl Serialize for Panic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Panic(panic) = self;
+        (&panic.message, &panic.location, &panic.backtrace, panic.pid).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Panic {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Panic, D::Error> {
+        let (message, location, backtrace, pid) = Deserialize::deserialize(deserializer)?;
+        Ok(Panic(RemotePanic {
+            message,
+            location,
+            backtrace,
+            pid,
+        }))
+    }
 }
 
 /// Registers functions as tasks by hand: those of other crates, and generic ones with their types.
