@@ -51,5 +51,7 @@ pub use task::{Info, Task};
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::private::{MainOptions, StartHook, TestOptions, main, test};
+    pub use crate::private::{
+        EndHook, MainOptions, StartHook, TestOptions, finish, main, run_main, test,
+    };
 }

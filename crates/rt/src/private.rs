@@ -12,6 +12,12 @@ pub struct StartHook(pub fn());
 
 inventory::collect!(StartHook);
 
+/// What is to be called at the end under `#[ropewalk::main]`, once all tasks that aren't daemons
+/// have ended. It says whether it waited for anything: then tasks are looked for again.
+pub struct EndHook(pub fn() -> bool);
+
+inventory::collect!(EndHook);
+
 /// The arguments of `#[ropewalk::main]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MainOptions {
@@ -60,11 +66,30 @@ pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
             std::process::exit(1);
         }
     };
-    // The main thread waits below, whatever happens.
-    runtime.close_to_outsiders(1);
-    let code = runtime.run(|| body().report());
-    ropewalk_kernel::runtime::wait_for_others();
+    let code = run_main(&runtime, || body().report());
+    finish();
     code
+}
+
+/// Runs the main task of a process, on its main thread, which is to wait in [`finish`] then.
+pub fn run_main<T: Send>(runtime: &Runtime, body: impl FnOnce() -> T + Send) -> T {
+    // The main thread waits, whatever happens.
+    runtime.close_to_outsiders(1);
+    runtime.run(body)
+}
+
+/// Waits until all has ended that the process is to wait for at its end.
+pub fn finish() {
+    loop {
+        ropewalk_kernel::runtime::wait_for_others();
+        let mut waited = false;
+        for hook in inventory::iter::<EndHook> {
+            waited |= hook.0();
+        }
+        if !waited {
+            return;
+        }
+    }
 }
 
 /// Runs a test as a coroutine on a runtime of its own, which must be empty at the end.

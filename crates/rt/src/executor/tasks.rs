@@ -124,7 +124,17 @@ pub struct TaskEntry {
     describe: fn() -> Function,
     run: Run,
     run_chunk: Run,
+    load: Load,
 }
+
+/// Reads arguments; what it gives calls.
+type Load = fn(&[u8]) -> Result<Loaded, CallError>;
+
+/// A call whose arguments have been read; what it gives writes the result.
+pub type Loaded = Box<dyn FnOnce() -> Returned>;
+
+/// A result that has not been written.
+pub type Returned = Box<dyn FnOnce(&mut dyn Output) -> Result<(), CallError>>;
 
 /// Reads arguments, calls, writes the result.
 type Run = fn(&[u8], &mut dyn Output) -> Result<(), CallError>;
@@ -149,6 +159,7 @@ impl TaskEntry {
         describe: fn() -> Function,
         run: Run,
         run_chunk: Run,
+        load: Load,
     ) -> TaskEntry {
         TaskEntry {
             name,
@@ -157,6 +168,7 @@ impl TaskEntry {
             describe,
             run,
             run_chunk,
+            load,
         }
     }
 
@@ -219,6 +231,16 @@ impl TaskEntry {
     pub fn run_chunk(&self, input: &[u8], output: &mut dyn Output) -> Result<(), CallError> {
         (self.run_chunk)(input, output)
     }
+
+    /// As [`run`](Self::run) in three steps, for who does something around reading and
+    /// writing, but not around the call.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), each step its own.
+    pub fn load(&self, input: &[u8]) -> Result<Loaded, CallError> {
+        (self.load)(input)
+    }
 }
 
 impl fmt::Debug for TaskEntry {
@@ -255,6 +277,21 @@ where
 {
     let args = decode::<A>(input)?;
     encode(&function.call(args), output)
+}
+
+/// For the macros: calls a function in steps.
+#[doc(hidden)]
+pub fn load<F, A>(function: F, input: &[u8]) -> Result<Loaded, CallError>
+where
+    F: TaskFn<A>,
+    A: Portable,
+    F::Output: Portable,
+{
+    let args = decode::<A>(input)?;
+    Ok(Box::new(move || {
+        let result = function.call(args);
+        Box::new(move |output| encode(&result, output))
+    }))
 }
 
 /// For the macros: calls a function for each of a list.
@@ -341,6 +378,7 @@ macro_rules! register {
                     || $crate::executor::tasks::describe($function),
                     |input, output| $crate::executor::tasks::run($function, input, output),
                     |input, output| $crate::executor::tasks::run_chunk($function, input, output),
+                    |input| $crate::executor::tasks::load($function, input),
                 )
             }
         )+
