@@ -55,9 +55,16 @@ pub(crate) fn encode<T>(value: &T, output: &mut dyn Output) -> Result<Vec<OwnedF
 where
     T: Serialize + ?Sized,
 {
+    let (encoded, fds) = with_outgoing(|| tasks::encode(value, output));
+    encoded.map(|()| fds)
+}
+
+/// Calls `f`, in which values are encoded that may attach descriptors; gives these.
+pub(crate) fn with_outgoing<R>(f: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
     let _outer = Restore::outgoing(Some(Vec::new()));
-    tasks::encode(value, output)?;
-    Ok(OUTGOING.with_borrow_mut(Option::take).unwrap_or_default())
+    let result = f();
+    let fds = OUTGOING.with_borrow_mut(Option::take);
+    (result, fds.unwrap_or_default())
 }
 
 /// Decodes a value with the descriptors that came along. Those that it doesn't ask for are closed.
