@@ -7,9 +7,16 @@
 mod launch;
 pub mod memory;
 mod pass;
+pub mod pipe;
+mod process;
 mod start;
 
 pub use launch::StartError;
+pub use pipe::Pipe;
+pub use process::{
+    Process, ProcessBuilder, ProcessHandle, RunProcess, Stream, active_children, is_daemon, name,
+    pid, ppid,
+};
 pub use start::init;
 
 #[doc(hidden)]
