@@ -17,6 +17,10 @@ pub use process::{
     Process, ProcessBuilder, ProcessHandle, RunProcess, Stream, active_children, is_daemon, name,
     pid, ppid,
 };
+pub mod queue;
+pub mod shared;
+
+pub use queue::Queue;
 pub use start::init;
 
 #[doc(hidden)]

@@ -10,7 +10,7 @@
 //!
 //! # Races
 //!
-//! The memory is accessed as atomics only, in units of 1, 4 or 8 bytes, so a race with a thread
+//! The memory is accessed as atomics only, in units of 1, 2, 4 or 8 bytes, so a race with a thread
 //! of this process or of another is no undefined behaviour: a copied range may be a mixture of
 //! what several wrote, each unit whole. Who needs a consistent range takes a lock, or counts
 //! versions.
@@ -19,7 +19,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -184,6 +184,21 @@ impl Region {
         );
         // SAFETY: checked to be inside and aligned; accessed as atomics only, by all.
         unsafe { AtomicU64::from_ptr(self.at(offset, 8).cast()) }
+    }
+
+    /// The 2 bytes at `offset` as an atomic word.
+    ///
+    /// # Panics
+    ///
+    /// If `offset` is not a multiple of 2, or the word not inside.
+    #[inline]
+    pub fn short(&self, offset: usize) -> &AtomicU16 {
+        assert!(
+            offset.is_multiple_of(2),
+            "a short at the odd offset {offset}"
+        );
+        // SAFETY: checked to be inside and aligned; accessed as atomics only, by all.
+        unsafe { AtomicU16::from_ptr(self.at(offset, 2).cast()) }
     }
 
     /// The byte at `offset` as an atomic.
