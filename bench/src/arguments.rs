@@ -8,13 +8,13 @@ pub(crate) const USAGE: &str = "\
 usage: ropewalk-bench NAME [--quick] [--rounds N] [--only CONTENDER,...]
 
   NAME       switch, spawn, memory, mutex, channel, timers, udp, files, echo, http, http-pipelined,
-             run
+             executor, run
              or all
   --quick    fewer and shorter rounds: about 20 s for each NAME
   --rounds   how many rounds to take medians over
   --only     run these contenders alone (their names are those of the output)";
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "switch",
     "spawn",
     "memory",
@@ -26,6 +26,7 @@ const NAMES: [&str; 13] = [
     "echo",
     "http",
     "http-pipelined",
+    "executor",
     "run",
     "all",
 ];

@@ -10,7 +10,7 @@
 //! |---|---|---|---|
 //! | tasks | nothing | `switch TASKS YIELDS`, `switch-calls TASKS YIELDS`, `spawn BATCH BATCHES` | nanoseconds |
 //! | tasks | nothing | `sleepers COUNT BUFFER` | four numbers, see `memory::hold` |
-//! | waiting | nothing | a command of `mutex`, `channel` or `timers` and three numbers | four numbers, see `Fixed::run` |
+//! | waiting | nothing | a command of `mutex`, `channel`, `timers`, `udp`, `files` or `executor` and three numbers | four numbers, see `Fixed::run` |
 //! | echo, http, http-pipelined | its port | `usage` | user and system microseconds |
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -30,7 +30,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) enum Role {
     /// Runs tasks on request: `switch`, `spawn` and `memory`.
     Tasks,
-    /// Locks, sends and sleeps on request: `mutex`, `channel` and `timers`.
+    /// Locks, sends, sleeps and forks on request: `mutex`, `channel`, `timers` and others.
     Waiting,
     /// Serves a TCP echo.
     Echo,

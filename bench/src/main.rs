@@ -4,7 +4,7 @@
 //! prints one JSON object a line on standard output and a Markdown table on standard error.
 //! BENCHMARKS.md says what each benchmark measures and how.
 //!
-//! The rooms: `switch`, `spawn`, `memory`, `mutex`, `channel`, `timers`, `udp`, `echo` and `http` hold
+//! The rooms: `switch`, `spawn`, `memory`, `mutex`, `channel`, `timers`, `udp`, `executor`, `echo` and `http` hold
 //! one benchmark each; `peers` holds the contenders' side of them; `child` runs a contender in
 //! a process of its own; `contest` takes the contenders' turns, `server` for the servers,
 //! `paced` for the others; `load` generates the load of the server benchmarks; `measure` reads
@@ -16,6 +16,7 @@ mod child;
 mod contest;
 mod echo;
 mod epoll;
+mod executor;
 mod files;
 mod histogram;
 mod http;
@@ -41,7 +42,7 @@ use report::Report;
 
 type Benchmark = fn(&Arguments) -> Report;
 
-const BENCHMARKS: [(&str, Benchmark); 12] = [
+const BENCHMARKS: [(&str, Benchmark); 13] = [
     ("switch", switch::run),
     ("spawn", spawn::run),
     ("memory", memory::run),
@@ -53,6 +54,7 @@ const BENCHMARKS: [(&str, Benchmark); 12] = [
     ("echo", echo::run),
     ("http", http::run),
     ("http-pipelined", http::run_pipelined),
+    ("executor", executor::run),
     ("run", run::run),
 ];
 

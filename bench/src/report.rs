@@ -9,8 +9,9 @@ use crate::contest::Entry;
 use crate::measure::median;
 
 /// The crates whose versions belong to a result.
-const PEERS: [&str; 12] = [
+const PEERS: [&str; 13] = [
     "tokio",
+    "rayon",
     "parking_lot",
     "crossbeam-channel",
     "flume",

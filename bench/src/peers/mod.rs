@@ -6,6 +6,7 @@
 mod axum;
 mod bare;
 mod datagrams;
+mod forks;
 mod gate;
 mod hyper;
 mod locks;

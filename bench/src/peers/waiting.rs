@@ -1,9 +1,10 @@
-//! What the contenders of `mutex`, `channel`, `timers`, `udp` and `files` have in common.
+//! What the contenders of `mutex`, `channel`, `timers`, `udp`, `files` and `executor` have in
+//! common.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{datagrams, locks, messages, reads, sleeps};
+use super::{datagrams, forks, locks, messages, reads, sleeps};
 use crate::measure::Usage;
 
 /// What a contender's process keeps from one portion to the next.
@@ -11,6 +12,7 @@ use crate::measure::Usage;
 pub(crate) struct Fixed {
     ropewalk: HashMap<u64, ropewalk::Runtime>,
     tokio: HashMap<u64, tokio::runtime::Runtime>,
+    rayon: HashMap<u64, rayon::ThreadPool>,
 }
 
 /// What a portion of work came to.
@@ -58,6 +60,22 @@ impl Fixed {
         })
     }
 
+    /// As [`ropewalk`](Self::ropewalk), for coroutines that compute and keep their workers.
+    pub(super) fn ropewalk_unwatched(&mut self, workers: u64) -> &ropewalk::Runtime {
+        self.ropewalk.entry(workers).or_insert_with(|| {
+            let builder = ropewalk::Runtime::builder().workers(workers as usize);
+            builder.watch(None).build().expect("a runtime")
+        })
+    }
+
+    /// A pool of rayon's with so many threads.
+    pub(super) fn rayon(&mut self, threads: u64) -> &rayon::ThreadPool {
+        self.rayon.entry(threads).or_insert_with(|| {
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
+            builder.build().expect("a pool")
+        })
+    }
+
     /// tokio's multi-thread runtime with so many workers.
     pub(super) fn tokio(&mut self, workers: u64) -> &tokio::runtime::Runtime {
         self.tokio.entry(workers).or_insert_with(|| {
@@ -84,6 +102,7 @@ impl Fixed {
             .or_else(|| datagrams::run(self, contender, command, counts).map(Done::from))
             .or_else(|| sleeps::run(self, contender, command, n).map(Done::from))
             .or_else(|| reads::run(self, contender, command, counts).map(Done::from))
+            .or_else(|| forks::run(self, contender, command, counts).map(Done::from))
             .unwrap_or_else(|| panic!("{contender} takes no part in {command}"));
         let used = Usage::of_this_process().since(before);
         let shares = done.shares.unwrap_or(Shares {
