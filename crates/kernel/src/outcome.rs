@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::process::ExitStatus;
 
 /// Why joining gave no value.
@@ -176,6 +177,17 @@ impl Error for JoinError {
         match self {
             JoinError::Failed(error) => Some(error.as_ref()),
             _ => None,
+        }
+    }
+}
+
+impl From<JoinError> for io::Error {
+    /// Keeps what a promise was failed with, and `TimedOut`; of a panic, the message stays.
+    fn from(error: JoinError) -> io::Error {
+        match error {
+            JoinError::Failed(error) => io::Error::other(error),
+            JoinError::TimedOut => io::Error::new(io::ErrorKind::TimedOut, error.to_string()),
+            other => io::Error::other(other.to_string()),
         }
     }
 }
