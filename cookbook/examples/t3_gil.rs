@@ -1,8 +1,9 @@
 //! T3, known as the lesson of the GIL: two threads count no faster than one, but wait faster.
 //!
-//! Here there is no such lock. What computes scales to the cores, in threads; what waits
-//! scales to the tasks, be they threads or coroutines. The job that waits is a request to a
-//! server that takes its time. Thousands of threads work, too; they cost more than coroutines.
+//! Here there is no such lock. What computes scales to the cores, in threads as in processes,
+//! which Python needs for it; what waits scales to the tasks, be they threads or coroutines. The
+//! job that waits is a request to a server that takes its time. Thousands of threads work, too;
+//! they cost more than coroutines.
 
 use std::hint::black_box;
 use std::io;
@@ -10,12 +11,14 @@ use std::sync::Arc;
 
 use ropewalk::http::client::Error;
 use ropewalk::http::{App, Client, Request};
+use ropewalk::process::Process;
 use ropewalk::sync::Barrier;
 use ropewalk::time::{Duration, Instant, sleep};
 use ropewalk::{JoinHandle, coroutine, thread};
 use ropewalk_cookbook::Embedded;
 
 /// Counts down, one by one.
+#[ropewalk::task]
 pub fn count_down(mut number: u64) -> u64 {
     while black_box(number) > 0 {
         number -= 1;
@@ -30,10 +33,16 @@ pub struct Computed {
     pub serial: Duration,
     /// In two threads.
     pub threads: Duration,
+    /// In two processes, with their start.
+    pub processes: Duration,
 }
 
-/// Counts down twice, one after the other and then in two threads.
-pub fn compute(from: u64) -> Computed {
+/// Counts down twice, one after the other, then in two threads, then in two processes.
+///
+/// # Errors
+///
+/// If a process can't be started.
+pub fn compute(from: u64) -> io::Result<Computed> {
     let start = Instant::now();
     assert_eq!(count_down(from) + count_down(from), 0);
     let serial = start.elapsed();
@@ -44,7 +53,21 @@ pub fn compute(from: u64) -> Computed {
         assert_eq!(one.join().expect("no panic"), 0);
     }
     let threads = start.elapsed();
-    Computed { serial, threads }
+
+    let start = Instant::now();
+    let both = [
+        Process::spawn(count_down, (from,))?,
+        Process::spawn(count_down, (from,))?,
+    ];
+    for one in both {
+        assert_eq!(one.join()?, 0);
+    }
+    let processes = start.elapsed();
+    Ok(Computed {
+        serial,
+        threads,
+        processes,
+    })
 }
 
 /// How long it took until all requests were answered.
@@ -136,7 +159,7 @@ pub fn thousands_of_threads(count: usize) -> io::Result<usize> {
 
 #[ropewalk::main]
 fn main() -> io::Result<()> {
-    let computed = compute(20_000_000);
+    let computed = compute(20_000_000)?;
     println!("computing: {computed:.2?}");
     let waited = wait(25, Duration::from_millis(20))?;
     println!("waiting: {waited:.2?}");

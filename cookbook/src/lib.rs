@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | T1 | `threading.Thread(target=, name=)`, subclassing it, `start`, `join`, `getName`, `setName`, `ident`, `is_alive`, `currentThread`, `enumerate`, `activeCount` | `t1_threads` |
 //! | T2 | daemon threads | `t2_daemons` |
-//! | T3 | the lesson of the GIL: threads that count, threads that wait | `t3_gil` |
+//! | T3 | the lesson of the GIL: threads and processes that count, threads that wait | `t3_gil` |
 //! | T4 | the lost update: 100 tasks, one counter | `t4_lost_update` |
 //! | T5 | the deadlock of two locks in two orders, and of one `Lock` taken twice | `t5_deadlock` |
 //! | T6 | `Lock`, `RLock` | `t6_locks` |
@@ -55,6 +55,9 @@
 //! | W6 | a handler that waits for a `Future` with a timeout, which yields the answer | `w6_delayed` |
 //! | W7 | one request resolves another's `Future` | `w7_stop_index` |
 //! | W8 | an unknown URL, `/favicon.ico` | `w8_not_found` |
+//! | P1 | `multiprocessing.Process(target, args, kwargs, name)`, subclassing it, `pid`, `daemon`, `is_alive`, `join(timeout)`, `terminate`, `exitcode` | `p1_process` |
+//! | P2 | a global that threads share and processes don't | `p2_memory` |
+//! | P4 | `multiprocessing.Pipe(duplex)`, `send`, `recv`, `poll`, `EOFError` | `p4_pipe` |
 //! | F1 | a file read in a worker thread, with a callback | `f1_callback` |
 //! | F2 | truly asynchronous local I/O | `f2_async_io` |
 //!

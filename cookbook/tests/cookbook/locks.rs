@@ -10,11 +10,24 @@ fn computing_scales_to_the_cores() {
     if std::thread::available_parallelism().unwrap().get() < 2 {
         return;
     }
-    let measured: Vec<_> = std::iter::repeat_with(|| t3_gil::compute(2_000_000))
+    let measured: Vec<_> = std::iter::repeat_with(|| t3_gil::compute(2_000_000).unwrap())
         .take(200)
         .take_while(|computed| computed.threads > computed.serial.mul_f64(0.8))
         .collect();
     assert!(measured.len() < 200, "{measured:?}");
+}
+
+/// T3: so do two processes, if there is enough to count that their start doesn't matter.
+#[test]
+fn computing_scales_to_the_cores_in_processes() {
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        return;
+    }
+    let measured: Vec<_> = std::iter::repeat_with(|| t3_gil::compute(30_000_000).unwrap())
+        .take(60)
+        .take_while(|computed| computed.processes > computed.serial.mul_f64(0.9))
+        .collect();
+    assert!(measured.len() < 60, "{measured:?}");
 }
 
 /// T3: waiting in turns takes the sum of all waits, waiting together little more than one.

@@ -7,6 +7,7 @@ mod files;
 mod generators;
 mod locals;
 mod locks;
+mod multiprocessing;
 mod network;
 mod processes;
 // Of each program only `main` is not called.
@@ -18,3 +19,5 @@ mod tasks;
 mod threads;
 mod waiting;
 mod web;
+
+ropewalk::process::test_support!();

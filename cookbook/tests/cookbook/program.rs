@@ -52,6 +52,12 @@ pub mod n7_framing;
 pub mod n8_udp;
 #[path = "../../examples/n9_chat.rs"]
 pub mod n9_chat;
+#[path = "../../examples/p1_process.rs"]
+pub mod p1_process;
+#[path = "../../examples/p2_memory.rs"]
+pub mod p2_memory;
+#[path = "../../examples/p4_pipe.rs"]
+pub mod p4_pipe;
 #[path = "../../examples/q1_queue.rs"]
 pub mod q1_queue;
 #[path = "../../examples/q2_lifo_priority.rs"]

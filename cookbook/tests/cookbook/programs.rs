@@ -261,6 +261,43 @@ const RUNS: &[Run] = &[
         lines: &[],
     },
     Run {
+        program: "p1_process",
+        arguments: &[],
+        lines: &[
+            "said: \"hello hello \", named \"diver\"",
+            "in ps: \"diver\"",
+            "its pid is its own, its ppid is ours: true",
+            "alive: true, then false",
+            "exit code: Some(0)",
+            "a value that runs: 3628800",
+            "exit codes: [None, Some(-15), Some(-9), Some(3), Some(1)]",
+            "the panic: \"the sums don't agree\"",
+            "main: ends",
+            "no daemon: heard to the end",
+        ],
+    },
+    Run {
+        program: "p2_memory",
+        arguments: &[],
+        lines: &[
+            "thread in our pid: [\"one\"] inside, [\"one\"] here",
+            "coroutine in our pid: [\"one\", \"two\"] inside, [\"one\", \"two\"] here",
+            "process in a pid of its own: [\"three\"] inside, [\"one\", \"two\"] here",
+        ],
+    },
+    Run {
+        program: "p4_pipe",
+        arguments: &[],
+        lines: &[
+            "Counted({\"is\": 2, \"it\": 1, \"that\": 1, \"what\": 1})",
+            "Reversed(\"si taht ti si tahw\")",
+            "answered: 2",
+            "one way: [1, 2, 3, 4, 5], then closed: true",
+            "4 writers at one end: 1000 messages, 1000 whole and in order",
+            "\"anybody?\" was not sent: the other side of the pipe is closed",
+        ],
+    },
+    Run {
         program: "q1_queue",
         arguments: &[],
         lines: &[
