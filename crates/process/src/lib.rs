@@ -5,6 +5,7 @@
 //! `ropewalk::process`, beside [`Command`](ropewalk_rt::process::Command).
 
 mod launch;
+pub mod manager;
 pub mod memory;
 mod pass;
 pub mod pipe;
