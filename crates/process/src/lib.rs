@@ -9,18 +9,20 @@ pub mod manager;
 pub mod memory;
 mod pass;
 pub mod pipe;
+pub mod pool;
 mod process;
+pub mod queue;
+mod ring;
+pub mod shared;
 mod start;
 
 pub use launch::StartError;
 pub use pipe::Pipe;
+pub use pool::ProcessPool;
 pub use process::{
     Process, ProcessBuilder, ProcessHandle, RunProcess, Stream, active_children, is_daemon, name,
     pid, ppid,
 };
-pub mod queue;
-pub mod shared;
-
 pub use queue::Queue;
 pub use start::init;
 

@@ -1,0 +1,240 @@
+//! A payload in a file of its own: for what is too large for an arena.
+//!
+//! The sender writes an anonymous file, seals it against any further change and sends its
+//! descriptor over the worker's socket, with the position of the slot it belongs to. The
+//! receiver insists on the seals. Then the file is the one kind of shared memory that may be read
+//! in place, through `&[u8]`: nobody can write it any more, nor shorten it. So a large payload is
+//! copied twice in all: when it is encoded into the file, and when it is decoded out of it.
+//!
+//! Files are written with `write(2)` rather than through a mapping: the kernel then fills
+//! fresh pages without zeroing them first, and without a fault for each.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+/// What makes a file safe to be read in place.
+const SEALS: SealFlags = SealFlags::WRITE
+    .union(SealFlags::SHRINK)
+    .union(SealFlags::GROW);
+
+/// A file that is being written.
+pub(crate) struct Unsealed {
+    file: OwnedFd,
+    len: u64,
+}
+
+impl Unsealed {
+    pub(crate) fn new() -> io::Result<Unsealed> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = rustix::fs::memfd_create(c"ropewalk-payload", flags)?;
+        Ok(Unsealed { file, len: 0 })
+    }
+
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.file, bytes))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.len += written as u64;
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+
+    pub(crate) fn seal(self) -> io::Result<Parcel> {
+        rustix::fs::fcntl_add_seals(&self.file, SEALS | SealFlags::SEAL)?;
+        Ok(Parcel {
+            file: self.file,
+            len: self.len,
+        })
+    }
+}
+
+/// A sealed file.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    file: OwnedFd,
+    len: u64,
+}
+
+impl Parcel {
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Takes a descriptor from elsewhere for a parcel, if it is one.
+    fn check(file: OwnedFd) -> io::Result<Parcel> {
+        let seals = rustix::fs::fcntl_get_seals(&file);
+        let size = rustix::fs::fstat(&file)?.st_size;
+        match (seals, u64::try_from(size)) {
+            (Ok(seals), Ok(len)) if seals.contains(SEALS) => Ok(Parcel { file, len }),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a payload's file is not sealed",
+            )),
+        }
+    }
+
+    /// Maps it, for reading in place; closes the descriptor.
+    pub(crate) fn open(self) -> io::Result<Opened> {
+        let len =
+            usize::try_from(self.len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        if len == 0 {
+            return Ok(Opened { start: None, len });
+        }
+        // Private: kernels before 6.7 refuse to share a mapping of a file sealed against
+        // writing. As it is not written, there is only ever the file's own page.
+        let flags = MapFlags::PRIVATE | MapFlags::POPULATE;
+        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
+        let start = unsafe {
+            let anywhere = std::ptr::null_mut();
+            rustix::mm::mmap(anywhere, len, ProtFlags::READ, flags, &self.file, 0)?
+        };
+        let start = NonNull::new(start.cast());
+        Ok(Opened { start, len })
+    }
+}
+
+/// A sealed file's content.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    start: Option<NonNull<u8>>,
+    len: usize,
+}
+
+// SAFETY: read-only memory that nobody can change, unmapped by the owner's drop.
+unsafe impl Send for Opened {}
+// SAFETY: as above.
+unsafe impl Sync for Opened {}
+
+impl Deref for Opened {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self.start {
+            None => &[],
+            // SAFETY: mapped until the drop, and `len` bytes long, as the file's size is sealed;
+            // never written while this lives, as that is sealed too (`check`, `seal`).
+            Some(start) => unsafe { std::slice::from_raw_parts(start.as_ptr(), self.len) },
+        }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(start) = self.start {
+            // SAFETY: this mapping is ours, and all borrows of it are over.
+            let unmapped = unsafe { rustix::mm::munmap(start.as_ptr().cast(), self.len) };
+            debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
+        }
+    }
+}
+
+/// Sends a parcel to the other end of a socket, without waiting.
+///
+/// # Errors
+///
+/// `WouldBlock` if there are too many on the way.
+pub(crate) fn send(socket: BorrowedFd<'_>, position: u64, parcel: &Parcel) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let files = [parcel.file.as_fd()];
+    let pushed = control.push(SendAncillaryMessage::ScmRights(&files));
+    debug_assert!(pushed, "there is room for one");
+    let position = position.to_ne_bytes();
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let data = [IoSlice::new(&position)];
+    match rustix::io::retry_on_intr(|| rustix::net::sendmsg(socket, &data, &mut control, flags)) {
+        Ok(_) => Ok(()),
+        // More descriptors under way than a user may have.
+        Err(rustix::io::Errno::TOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`send`], waiting for room.
+pub(crate) fn send_all(socket: BorrowedFd<'_>, position: u64, parcel: &Parcel) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags};
+    loop {
+        match send(socket, position, parcel) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        let mut poll = [PollFd::new(&socket, PollFlags::OUT)];
+        // A little while, as room for descriptors is not announced.
+        let pause = rustix::time::Timespec {
+            tv_sec: 0,
+            tv_nsec: 1_000_000,
+        };
+        match rustix::event::poll(&mut poll, Some(&pause)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Takes the next parcel that has arrived, with its position.
+///
+/// # Errors
+///
+/// `WouldBlock` if there is none, `UnexpectedEof` if the other end is closed, `InvalidData` for
+/// what is no parcel.
+pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<(u64, Parcel)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut position = [0; 8];
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::io::retry_on_intr(|| {
+        let mut data = [IoSliceMut::new(&mut position)];
+        rustix::net::recvmsg(socket, &mut data, &mut control, flags)
+    })?;
+    let mut file = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(files) = message {
+            file = file.or(files.last());
+        }
+    }
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    match file {
+        Some(file) if received.bytes == 8 => {
+            Ok((u64::from_ne_bytes(position), Parcel::check(file)?))
+        }
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a message on a worker's socket that is no payload",
+        )),
+    }
+}
+
+/// Takes the parcel of a position, and drops those of earlier ones, which were revoked.
+///
+/// # Errors
+///
+/// As [`receive`]. `InvalidData` if it was passed by.
+pub(crate) fn receive_for(socket: BorrowedFd<'_>, position: u64) -> io::Result<Parcel> {
+    loop {
+        let (whose, parcel) = receive(socket)?;
+        if whose == position {
+            return Ok(parcel);
+        }
+        if whose > position {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a payload never came",
+            ));
+        }
+    }
+}
