@@ -14,6 +14,7 @@ mod process;
 pub mod queue;
 mod ring;
 pub mod shared;
+pub mod prefork;
 mod start;
 
 pub use launch::StartError;
