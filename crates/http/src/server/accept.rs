@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ropewalk_rt::cancel::{self, Token};
 use ropewalk_rt::coroutine;
 use ropewalk_rt::net::{TcpListener, TcpStream, ToSocketAddrs};
 use ropewalk_rt::sync::{Condvar, Mutex};
@@ -48,7 +49,10 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     stopping: AtomicBool,
-    listener: Mutex<Option<TcpListener>>,
+    /// Stands over each wait for a connection, while there is one who accepts.
+    ///
+    /// The socket itself is not shut down: another process may accept from it too.
+    accept: Mutex<Option<Token>>,
     connections: Mutex<Connections>,
     /// Told when a connection ends.
     ended: Condvar,
@@ -110,7 +114,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the listener itself is broken.
+    /// When the listener itself is broken; when the caller is cancelled, and its connections
+    /// with it.
     pub fn serve(self, app: App) -> io::Result<()> {
         let Server {
             listener,
@@ -118,7 +123,8 @@ impl Server {
             shared,
         } = self;
         let (app, config) = (Arc::new(app), Arc::new(config));
-        *shared.listener.lock() = Some(listener.try_clone()?);
+        let token = Token::new();
+        *shared.accept.lock() = Some(token.clone());
         shared.connections.lock().accepting = true;
         let mut pause = Pause::default();
         let result = loop {
@@ -126,12 +132,14 @@ impl Server {
                 break Ok(());
             }
             shared.await_room(config.connections_max);
-            match listener.accept() {
+            match token.run(|| listener.accept()) {
                 Ok((stream, peer)) => {
                     pause.reset();
                     shared.spawn(stream, peer, &app, &config);
                 }
                 Err(_) if shared.stopping.load(Ordering::SeqCst) => break Ok(()),
+                // The caller, and with it the connections.
+                Err(error) if cancel::check().is_err() => break Err(error),
                 Err(error) => match pause.after(&error) {
                     Some(duration) => coroutine::sleep(duration),
                     None if is_broken(&error) => break Err(error),
@@ -139,7 +147,7 @@ impl Server {
                 },
             }
         };
-        shared.listener.lock().take();
+        shared.accept.lock().take();
         drop(listener);
         let mut connections = shared.connections.lock();
         connections.accepting = false;
@@ -155,7 +163,7 @@ impl From<TcpListener> for Server {
     fn from(listener: TcpListener) -> Server {
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
-            listener: Mutex::new(None),
+            accept: Mutex::new(None),
             connections: Mutex::new(Connections::default()),
             ended: Condvar::new(),
         });
@@ -323,9 +331,9 @@ impl Handle {
     pub fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
         let shared = &self.shared;
         shared.stopping.store(true, Ordering::SeqCst);
-        if let Some(listener) = &*shared.listener.lock() {
-            // Wakes the accept; it then fails, and finds `stopping` set.
-            let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
+        if let Some(token) = &*shared.accept.lock() {
+            // The accept fails then, and finds `stopping` set.
+            token.cancel();
         }
         shared.ended.notify_all();
         shared.close_idle();

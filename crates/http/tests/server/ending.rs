@@ -93,3 +93,44 @@ fn stopping_and_accepting_at_once_leaves_nothing() {
         }
     }
 }
+
+// Shutting the socket down (`shutdown(2)`) would end it for all who accept from it.
+#[test]
+fn another_server_on_the_same_socket_serves_on() {
+    let listener = ropewalk_rt::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let app = || App::new().get("/", |_: &mut Request| "home");
+    let servers = [listener.try_clone().unwrap(), listener].map(ropewalk_http::Server::from);
+    let [first, second] = servers.map(|server| {
+        let handle = server.handle();
+        (handle, ropewalk_rt::spawn(move || server.serve(app())))
+    });
+    let get = || {
+        let url = format!("http://{addr}/");
+        ropewalk_http::Client::new().get(url).send()?.text()
+    };
+    assert_eq!(get().unwrap(), "home");
+    assert_eq!(first.0.shutdown(LONG), Ok(()));
+    first.1.join().unwrap().unwrap();
+    assert_eq!(get().unwrap(), "home");
+    assert_eq!(second.0.shutdown(LONG), Ok(()));
+    second.1.join().unwrap().unwrap();
+    assert!(std::net::TcpStream::connect(addr).is_err());
+}
+
+// It once tried again and again, without a pause.
+#[test]
+fn cancelling_who_serves_ends_it() {
+    let server = ropewalk_http::Server::bind("127.0.0.1:0").unwrap();
+    let addr = server.local_addr().unwrap();
+    let serving = ropewalk_rt::spawn(move || {
+        let app = App::new().get("/", |_: &mut Request| "home");
+        server.serve(app)
+    });
+    let url = format!("http://{addr}/");
+    let home = ropewalk_http::Client::new().get(url).send().unwrap();
+    assert_eq!(home.text().unwrap(), "home");
+    serving.cancel();
+    assert!(serving.join().unwrap().is_err());
+    assert!(std::net::TcpStream::connect(addr).is_err());
+}
