@@ -10,11 +10,11 @@ pub mod memory;
 mod pass;
 pub mod pipe;
 pub mod pool;
+pub mod prefork;
 mod process;
 pub mod queue;
 mod ring;
 pub mod shared;
-pub mod prefork;
 mod start;
 
 pub use launch::StartError;

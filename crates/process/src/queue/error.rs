@@ -3,28 +3,34 @@
 use std::error::Error;
 use std::fmt;
 
-/// Why an item was not put into a queue.
+/// Why an item was not put into a queue; holds the item.
 ///
 /// Which can happen depends on the form: only a timed or `try_` one finds the queue
 /// [`Full`](PutError::Full), only one that waits is [`Cancelled`](PutError::Cancelled).
-#[derive(Debug)]
 #[non_exhaustive]
-pub enum PutError {
+pub enum PutError<T> {
     /// There was no room, or none in time.
-    Full,
+    Full(T),
     /// The queue is closed.
-    Closed,
+    Closed(T),
     /// The caller was cancelled while it waited for room.
-    Cancelled,
+    Cancelled(T),
     /// Its encoding is larger than all the room of the queue.
     TooLarge {
+        /// The item.
+        item: T,
         /// The bytes it takes in the queue.
         bytes: usize,
         /// The bytes that the queue has.
         capacity: usize,
     },
     /// It can't be encoded.
-    Encode(Box<dyn Error + Send + Sync>),
+    Encode {
+        /// The item.
+        item: T,
+        /// Why.
+        error: Box<dyn Error + Send + Sync>,
+    },
 }
 
 /// Why no item was got from a queue.
@@ -46,20 +52,28 @@ pub enum GetError {
     Damaged,
 }
 
-impl PutError {
+impl<T> PutError<T> {
+    /// Takes the item back.
+    pub fn into_inner(self) -> T {
+        match self {
+            PutError::Full(item) | PutError::Closed(item) | PutError::Cancelled(item) => item,
+            PutError::TooLarge { item, .. } | PutError::Encode { item, .. } => item,
+        }
+    }
+
     /// Says whether there was no room, or none in time.
     pub fn is_full(&self) -> bool {
-        matches!(self, PutError::Full)
+        matches!(self, PutError::Full(_))
     }
 
     /// Says whether the queue is closed.
     pub fn is_closed(&self) -> bool {
-        matches!(self, PutError::Closed)
+        matches!(self, PutError::Closed(_))
     }
 
     /// Says whether the caller was cancelled.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, PutError::Cancelled)
+        matches!(self, PutError::Cancelled(_))
     }
 }
 
@@ -80,18 +94,26 @@ impl GetError {
     }
 }
 
-impl fmt::Display for PutError {
+impl<T> fmt::Display for PutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PutError::Full => f.write_str("the queue is full"),
-            PutError::Closed => f.write_str("the queue is closed"),
-            PutError::Cancelled => f.write_str("cancelled while waiting for room in a queue"),
-            PutError::TooLarge { bytes, capacity } => write!(
+            PutError::Full(_) => f.write_str("the queue is full"),
+            PutError::Closed(_) => f.write_str("the queue is closed"),
+            PutError::Cancelled(_) => f.write_str("cancelled while waiting for room in a queue"),
+            PutError::TooLarge {
+                bytes, capacity, ..
+            } => write!(
                 f,
                 "an item of {bytes} bytes is too large for a queue of {capacity} bytes"
             ),
-            PutError::Encode(error) => write!(f, "the item can't be encoded: {error}"),
+            PutError::Encode { error, .. } => write!(f, "the item can't be encoded: {error}"),
         }
+    }
+}
+
+impl<T> fmt::Debug for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PutError({self})")
     }
 }
 
@@ -107,10 +129,10 @@ impl fmt::Display for GetError {
     }
 }
 
-impl Error for PutError {
+impl<T> Error for PutError<T> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            PutError::Encode(error) => Some(error.as_ref()),
+            PutError::Encode { error, .. } => Some(error.as_ref()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait;
 use serde::de::DeserializeOwned;
 
 use super::{BODY, CLOSED, Ends, GetError, ITEMS, PREFIX, Queue, ROOM, SKIP, room_for};
@@ -75,6 +76,7 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     fn get_within(&self, limit: Limit) -> Result<T, GetError> {
+        wait::spend();
         let mut slices = Slices::new();
         let mut stopped = None;
         loop {

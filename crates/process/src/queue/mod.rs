@@ -95,8 +95,8 @@ const PREFIX: usize = 4;
 /// use ropewalk_process::Queue;
 ///
 /// let queue = Queue::<String>::new(10).unwrap();
-/// queue.put(&"one".to_string()).unwrap();
-/// queue.put(&"two".to_string()).unwrap();
+/// queue.put("one".to_string()).unwrap();
+/// queue.put("two".to_string()).unwrap();
 /// queue.close();
 /// assert_eq!(queue.get().unwrap(), "one");
 /// assert_eq!(queue.iter().collect::<Vec<_>>(), ["two"]);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait;
 use serde::Serialize;
 
 use super::{BODY, CLOSED, Ends, ITEMS, MAXSIZE, PREFIX, PutError, Queue, ROOM, SKIP, room_for};
@@ -26,7 +27,7 @@ impl<T: Serialize> Queue<T> {
     /// # Panics
     ///
     /// If it must wait inside [`no_wait`](ropewalk_rt::coroutine::no_wait).
-    pub fn put(&self, item: &T) -> Result<(), PutError> {
+    pub fn put(&self, item: T) -> Result<(), PutError<T>> {
         self.put_within(item, Limit::CANCELLABLE)
     }
 
@@ -35,12 +36,12 @@ impl<T: Serialize> Queue<T> {
     /// # Errors
     ///
     /// If there is none, the queue is closed, or the item can't be encoded or is too large.
-    pub fn try_put(&self, item: &T) -> Result<(), PutError> {
-        let message = self.encode(item)?;
+    pub fn try_put(&self, item: T) -> Result<(), PutError<T>> {
+        let (item, message) = self.encode(item)?;
         match self.try_append(&message) {
             Tried::Put => Ok(()),
-            Tried::Full => Err(PutError::Full),
-            Tried::Closed => Err(PutError::Closed),
+            Tried::Full => Err(PutError::Full(item)),
+            Tried::Closed => Err(PutError::Closed(item)),
         }
     }
 
@@ -53,7 +54,7 @@ impl<T: Serialize> Queue<T> {
     /// # Panics
     ///
     /// As [`put`](Self::put).
-    pub fn put_timeout(&self, item: &T, timeout: Duration) -> Result<(), PutError> {
+    pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), PutError<T>> {
         self.put_within(item, Limit::within(timeout))
     }
 
@@ -66,35 +67,45 @@ impl<T: Serialize> Queue<T> {
     /// # Panics
     ///
     /// As [`put`](Self::put).
-    pub fn put_deadline(&self, item: &T, deadline: Instant) -> Result<(), PutError> {
+    pub fn put_deadline(&self, item: T, deadline: Instant) -> Result<(), PutError<T>> {
         self.put_within(item, Limit::until(deadline))
     }
 
-    fn put_within(&self, item: &T, limit: Limit) -> Result<(), PutError> {
-        let message = self.encode(item)?;
+    fn put_within(&self, item: T, limit: Limit) -> Result<(), PutError<T>> {
+        let (item, message) = self.encode(item)?;
+        wait::spend();
         let mut slices = Slices::new();
         let mut stopped = None;
         loop {
             let seen = ROOM.seen(&self.mapping);
             match (self.try_append(&message), stopped) {
                 (Tried::Put, _) => return Ok(()),
-                (Tried::Closed, _) => return Err(PutError::Closed),
-                (Tried::Full, Some(Stop::Timeout)) => return Err(PutError::Full),
-                (Tried::Full, Some(Stop::Cancelled)) => return Err(PutError::Cancelled),
+                (Tried::Closed, _) => return Err(PutError::Closed(item)),
+                (Tried::Full, Some(Stop::Timeout)) => return Err(PutError::Full(item)),
+                (Tried::Full, Some(Stop::Cancelled)) => return Err(PutError::Cancelled(item)),
                 (Tried::Full, None) => {}
             }
             stopped = ROOM.sleep(&self.mapping, seen, limit, &mut slices).err();
         }
     }
 
-    fn encode(&self, item: &T) -> Result<Vec<u8>, PutError> {
-        let message =
-            postcard::to_stdvec(item).map_err(|error| PutError::Encode(Box::new(error)))?;
+    fn encode(&self, item: T) -> Result<(T, Vec<u8>), PutError<T>> {
+        let message = match postcard::to_stdvec(&item) {
+            Ok(message) => message,
+            Err(error) => {
+                let error = Box::new(error);
+                return Err(PutError::Encode { item, error });
+            }
+        };
         let (bytes, capacity) = (room_for(message.len()), self.ring());
         if bytes > capacity {
-            return Err(PutError::TooLarge { bytes, capacity });
+            return Err(PutError::TooLarge {
+                item,
+                bytes,
+                capacity,
+            });
         }
-        Ok(message)
+        Ok((item, message))
     }
 
     fn try_append(&self, message: &[u8]) -> Tried {

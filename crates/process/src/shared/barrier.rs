@@ -29,6 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait;
+
 use super::mapping::{Kind, Mapping};
 use super::section::{OWN, Section};
 use super::sleeping::{Limit, Pause, Slices, Stop};
@@ -263,6 +265,7 @@ impl Barrier {
     }
 
     fn wait_within(&self, limit: Limit) -> Result<BarrierWaitResult, BarrierError> {
+        wait::spend();
         let Some(state) = self.arrive()? else {
             return Ok(BarrierWaitResult(true));
         };

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait;
 use ropewalk_rt::cancel::{Cancelled, WaitError};
 
 use super::mapping::{Kind, Mapping};
@@ -138,6 +139,7 @@ impl Event {
     fn wait_within(&self, limit: Limit) -> Result<(), Stop> {
         let seen = self.state();
         if seen & SET != 0 {
+            wait::spend();
             return Ok(());
         }
         let mut slices = Slices::new();

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait;
 use ropewalk_rt::sync::MutexGuard;
 
 use super::error::{HolderDied, LockError, Recover, sealed};
@@ -170,6 +171,7 @@ impl Lock {
     }
 
     fn lock_within(&self, limit: Limit) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+        wait::spend();
         let gate = self.mapping.pass_gate(limit)?;
         let died = self.mapping.lock_word(WORD, limit)?;
         self.held(gate, died)

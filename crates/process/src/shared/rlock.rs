@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait;
 use ropewalk_rt::sync::{ReentrantMutexExt, ReentrantMutexGuard};
 
 use super::error::{HolderDied, LockError, Recover, sealed};
@@ -154,6 +155,7 @@ impl RLock {
     }
 
     fn lock_within(&self, limit: Limit) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        wait::spend();
         let turns = &self.mapping.turns;
         let turn = match (limit.deadline(), limit.is_cancellable()) {
             (None, false) => turns.lock(),

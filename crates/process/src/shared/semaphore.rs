@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait;
 use ropewalk_rt::cancel::{Cancelled, WaitError};
 
 use super::mapping::{Kind, Mapping};
@@ -229,6 +230,7 @@ impl Semaphore {
     }
 
     fn acquire_within(&self, limit: Limit) -> Result<SemaphorePermit<'_>, Stop> {
+        wait::spend();
         let mut slices = Slices::new();
         let mut look = true;
         loop {
