@@ -78,25 +78,26 @@ impl Remote {
         unsafe { self.0.try_spawn_unchecked(options, site, closure) }
     }
 
-    /// Hands a closure in to the runtime: closures of a priority above 0 start before those that
-    /// are queued, those below 0 after them.
+    /// Hands a closure in to the runtime, which `wrap` makes of `work`: closures of a priority
+    /// above 0 start before those that are queued, those below 0 after them.
     ///
     /// # Errors
     ///
-    /// The closure, and why: `Unsupported` in a forked child, and what starting the first thread of
+    /// The work, and why: `Unsupported` in a forked child, and what starting the first thread of
     /// a lazy runtime gives.
-    pub fn hand_in<F, T>(
+    pub fn hand_in<W, F, T>(
         &self,
         options: Options,
         priority: i32,
         site: &'static Location<'static>,
-        closure: F,
-    ) -> Result<Handle<T>, Refused<F>>
+        work: W,
+        wrap: impl FnOnce(W) -> F,
+    ) -> Result<Handle<T>, Refused<W>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.0.hand_in(options, priority, site, closure)
+        self.0.hand_in(options, priority, site, work, wrap)
     }
 
     /// Refuses, from now on, what was handed in and has not started: its handles say `refusal`. What

@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{DRAINING, Runtime, STOPPING, Shared, begun_everywhere};
+use super::{DRAINING, RUNNING, Runtime, STOPPING, Shared, begun_everywhere};
 use crate::inspect::counters;
 use crate::record::{Record, Snapshot};
-use crate::wait::{Limit, Reason};
+use crate::wait::{Limit, Outcome, Reason};
 use crate::worker::Worker;
 use crate::{cancel, clock, fork, future, record, task, watcher};
 
@@ -68,6 +68,27 @@ impl Runtime {
     /// As [`shutdown`](Self::shutdown).
     pub fn close(&self, grace: Duration) -> Result<(), StillRunning> {
         self.stop(clock::deadline_after(grace), true)
+    }
+
+    /// Waits until no task is left, as `limit` allows. More may come meanwhile, and after.
+    pub fn wait_quiet(&self, limit: Limit) -> Outcome {
+        let shared = &self.shared;
+        // From now on workers that idle tell of it.
+        let _ =
+            shared
+                .state
+                .compare_exchange(RUNNING, DRAINING, Ordering::SeqCst, Ordering::SeqCst);
+        while shared.live() != 0 && !shared.is_stopping() {
+            let guard = shared.quiet.lock();
+            if shared.live() == 0 {
+                break;
+            }
+            let outcome = guard.wait(0, Reason::Quiet, Arc::as_ptr(shared) as usize, limit);
+            if outcome != Outcome::Woken {
+                return outcome;
+            }
+        }
+        Outcome::Woken
     }
 
     fn is_inside(&self) -> bool {

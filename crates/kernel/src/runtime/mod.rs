@@ -201,10 +201,17 @@ impl Shared {
         }
     }
 
-    fn cancel(&self, Fresh(task): Fresh) {
+    fn cancel(&self, task: Fresh) {
+        // SAFETY: taken from a queue, so alive and ours.
+        let error = self.refusal_of(unsafe { task.0.as_ref() });
+        self.end(task, error.unwrap_or(JoinError::Shutdown));
+    }
+
+    /// Ends a task that was counted and taken from a queue.
+    fn end(&self, Fresh(task): Fresh, error: JoinError) {
         // SAFETY: taken from a queue, so ours.
         unsafe {
-            end_unstarted(task, || {
+            end_unstarted_with(task, error, || {
                 self.cancelled.fetch_add(1, Ordering::AcqRel);
                 self.give_place();
             });
@@ -378,12 +385,30 @@ impl Runtime {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        // The wait below must not be refused once the closure runs.
-        wait::check_may_wait();
         let options = Options {
             name: Some("main".into()),
             ..Options::default()
         };
+        self.run_with(options, site, closure)
+    }
+
+    /// As [`run`](Self::run), with options of one's own.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_with<F, T>(
+        &self,
+        options: Options,
+        site: &'static Location<'static>,
+        closure: F,
+    ) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        // The wait below must not be refused once the closure runs.
+        wait::check_may_wait();
         // SAFETY: joined below, which nothing can cut short: it was checked that waiting
         // is allowed, and a join has no deadline and is not cancelled.
         let handle = unsafe { self.shared.spawn_unchecked(options, site, closure) };

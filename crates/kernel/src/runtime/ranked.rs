@@ -26,7 +26,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_deque::Steal;
 
-use super::{Shared, end_unstarted_with};
+use super::Shared;
 use crate::outcome::JoinError;
 use crate::record::{HANDED_IN, Record};
 use crate::worker::Fresh;
@@ -90,7 +90,11 @@ impl Ranked {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.count.load(Ordering::SeqCst) == 0
+        self.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
     }
 
     fn push(&self, priority: i32, task: Fresh) {
@@ -168,12 +172,19 @@ impl Shared {
     #[cold]
     pub(crate) fn may_start(&self, task: NonNull<Record>) -> bool {
         // SAFETY: a queued record is alive.
-        let handed_in = unsafe { task.as_ref() }.has(HANDED_IN);
-        let refusal = self.ranked.refusing().filter(|_| handed_in);
-        if let Some(refusal) = refusal {
-            self.refuse(Fresh(task), refusal());
+        match self.refusal_of(unsafe { task.as_ref() }) {
+            None => true,
+            Some(error) => {
+                self.end(Fresh(task), error);
+                false
+            }
         }
-        refusal.is_none()
+    }
+
+    /// What is said of a task if it is refused.
+    pub(super) fn refusal_of(&self, record: &Record) -> Option<JoinError> {
+        let refusal = self.ranked.refusing().filter(|_| record.has(HANDED_IN))?;
+        Some(refusal())
     }
 
     /// Refuses the closures that were handed in and have not started, and those to come.
@@ -185,16 +196,12 @@ impl Shared {
     }
 
     fn refuse_queued(&self) {
-        let Some(refusal) = self.ranked.refusing() else {
-            return;
-        };
         let mut others = Vec::new();
         let mut sort = |task: Fresh| {
             // SAFETY: taken from a queue, so alive and ours.
-            if unsafe { task.0.as_ref() }.has(HANDED_IN) {
-                self.refuse(task, refusal());
-            } else {
-                others.push(task);
+            match self.refusal_of(unsafe { task.0.as_ref() }) {
+                Some(error) => self.end(task, error),
+                None => others.push(task),
             }
         };
         while let Some(task) = self.ranked.take() {
@@ -212,16 +219,7 @@ impl Shared {
             fence(Ordering::SeqCst);
             self.rouse_one();
         }
-    }
-
-    fn refuse(&self, Fresh(task): Fresh, error: JoinError) {
-        // SAFETY: taken from a queue, so ours.
-        unsafe {
-            end_unstarted_with(task, error, || {
-                self.cancelled.fetch_add(1, Ordering::AcqRel);
-                self.give_place();
-            });
-        }
+        self.note_idle();
     }
 }
 

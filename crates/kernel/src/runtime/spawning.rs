@@ -168,20 +168,21 @@ impl Shared {
         if inside { Ok(()) } else { self.announce() }
     }
 
-    /// Hands a closure in, with a priority: one of those that
+    /// Hands a closure in, which `wrap` makes of `work`, with a priority: one of those that
     /// [`refuse_handed_in`](Self::refuse_handed_in) is about.
     ///
     /// # Errors
     ///
-    /// The closure, and why: `Unsupported` in a forked child, and what starting the first thread
+    /// The work, and why: `Unsupported` in a forked child, and what starting the first thread
     /// gives.
-    pub(crate) fn hand_in<F, T>(
+    pub(crate) fn hand_in<W, F, T>(
         self: &Arc<Self>,
         options: Options,
         priority: i32,
         site: &'static Location<'static>,
-        closure: F,
-    ) -> Result<Handle<T>, Refused<F>>
+        work: W,
+        wrap: impl FnOnce(W) -> F,
+    ) -> Result<Handle<T>, Refused<W>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
@@ -189,9 +190,10 @@ impl Shared {
         if let Err(error) = fork::check().and_then(|()| self.announce_here()) {
             return Err(Refused {
                 error: Some(error),
-                closure,
+                closure: work,
             });
         }
+        let closure = wrap(work);
         let worker =
             Worker::current().filter(|worker| Arc::as_ptr(&worker.shared) == Arc::as_ptr(self));
         // SAFETY: `'static`.

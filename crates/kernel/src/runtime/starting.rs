@@ -199,6 +199,7 @@ pub(super) fn worker_thread(shared: &Arc<Shared>, index: usize, driver: Driver) 
     let worker = Worker::new(Arc::clone(shared), index, deques, driver, hosts);
     // A panic of the kernel's own must not unwind this thread: rule 1.
     let guard = wait::AbortOnUnwind;
+    shared.note_arrived();
     worker.run();
     if !worker.has_retired() {
         worker.take_all(&mut |task| shared.cancel(task));

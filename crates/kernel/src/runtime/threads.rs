@@ -33,6 +33,10 @@
 //! it finds `taken` false, and waits for the lock: in LEAVING it leaves word, and the thread,
 //! once all is handed over, takes its seat again.
 //!
+//! Threads that are `coming`, as they were asked for and have not looked for work yet, are as good
+//! as idle ones: another is asked for only if more is queued than there are of them. Each lowers
+//! `coming` before it looks; as many come as were pushed, so that none of the pushes is left.
+//!
 //! # What is handed over
 //!
 //! A worker retires only with no coroutine of its own on a stack and no timer in its wheel.
@@ -71,6 +75,7 @@ use super::Shared;
 use super::starting::{not_started, worker_thread};
 use crate::clock;
 use crate::fork;
+use crate::remote::Remote;
 use crate::worker::{Deques, Sleepers, Worker, WorkerShared};
 
 /// How long no thread is asked for after one could not be had.
@@ -92,7 +97,7 @@ pub trait Hooks: Send + Sync {
 
     /// Called on a thread that takes this worker's seat, before it runs anything; false has it
     /// go again.
-    fn enter(&self, worker: usize) -> bool;
+    fn enter(&self, runtime: &Remote, worker: usize) -> bool;
 
     /// Called on a thread that gives up this worker's seat, after all it ran has ended.
     fn leave(&self, worker: usize);
@@ -227,6 +232,8 @@ pub(crate) struct Crew {
     vacant: Sleepers,
     /// How many threads have their driver.
     up: AtomicUsize,
+    /// How many threads have been asked for and have not begun to look for work.
+    coming: AtomicUsize,
     /// Clock nanoseconds before which no further thread is asked for.
     again_ns: AtomicU64,
     no_thread_told: AtomicBool,
@@ -260,6 +267,7 @@ impl Crew {
             thread_name,
             vacant: Sleepers::new(workers),
             up: AtomicUsize::new(0),
+            coming: AtomicUsize::new(0),
             again_ns: AtomicU64::new(0),
             no_thread_told: AtomicBool::new(false),
             list: Mutex::new(List {
@@ -351,6 +359,7 @@ impl Shared {
         report: Option<mpsc::Sender<io::Result<()>>>,
     ) -> io::Result<()> {
         let shared = Arc::clone(self);
+        self.crew.coming.fetch_add(1, Ordering::SeqCst);
         let asked_ns = clock::now_ns();
         let thread = thread::Builder::new()
             .name(self.crew.name_of(index))
@@ -363,8 +372,26 @@ impl Shared {
                 list.gone.retain(|thread| !thread.is_finished());
                 Ok(())
             }
-            Err(error) => Err(not_started(index, self.workers.len(), "its thread", &error)),
+            Err(error) => {
+                self.crew.coming.fetch_sub(1, Ordering::SeqCst);
+                Err(not_started(index, self.workers.len(), "its thread", &error))
+            }
         }
+    }
+
+    /// A thread begins to look for work.
+    pub(super) fn note_arrived(&self) {
+        self.crew.coming.fetch_sub(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// About how many tasks and jobs lie in queues.
+    fn waiting(&self) -> usize {
+        let of = |worker: &WorkerShared| {
+            worker.placed.len() + worker.pinned.len() + worker.stealer.len() + worker.jobs.len()
+        };
+        let workers: usize = self.workers.iter().map(of).sum();
+        workers + self.injector.len() + self.ranked.len()
     }
 
     /// Gives the seat a thread if it is vacant, and wakes whoever sits there if not. If there is no
@@ -439,6 +466,10 @@ impl Shared {
     /// Starts a thread for what was just pushed, if a seat is vacant: nobody idles.
     #[cold]
     pub(super) fn call_in(&self) {
+        let coming = self.crew.coming.load(Ordering::SeqCst);
+        if coming != 0 && coming >= self.waiting() {
+            return;
+        }
         while let Some(index) = self.crew.vacant.take_one() {
             if self.workers[index].rouse() {
                 return;
@@ -472,7 +503,7 @@ impl Shared {
             match self.crew.vacant.take_one() {
                 Some(index) => {
                     if self.workers[index].asleep.swap(false, Ordering::SeqCst) {
-                        self.seat(index)?;
+                        return self.seat(index);
                     }
                 }
                 // Others are starting them, or they are about to be vacant again.
@@ -525,6 +556,7 @@ impl Shared {
         if list.states[index] == (State::Leaving { again: true }) && !self.is_stopping() {
             list.states[index] = State::Taken;
             seat.taken.store(true, Ordering::SeqCst);
+            self.crew.coming.fetch_add(1, Ordering::SeqCst);
             return Left::Again;
         }
         list.states[index] = State::Vacant;
@@ -550,8 +582,14 @@ impl Shared {
         let counted = thread.is_none();
         list.gone.extend(thread);
         drop(list);
+        let left = self.crew.coming.fetch_sub(1, Ordering::SeqCst) - 1;
         if self.crew.is_lazy() {
             self.note_vacant(index);
+            fence(Ordering::SeqCst);
+            if left == 0 && self.crew.up.load(Ordering::SeqCst) == 0 {
+                // It was to take its seat again, and nobody waits for its report.
+                self.cancel_queued();
+            }
         }
         if counted {
             self.note_stopped();
@@ -634,7 +672,7 @@ fn sit(
         shared.crew.up.fetch_add(1, Ordering::SeqCst);
         tell(report.take(), Ok(()));
         let hooks = shared.crew.hooks.as_ref().map(|hooks| &*hooks.0);
-        if hooks.is_some_and(|hooks| !hooks.enter(index)) {
+        if hooks.is_some_and(|hooks| !hooks.enter(&Remote::of(shared), index)) {
             shared.crew.up.fetch_sub(1, Ordering::SeqCst);
             driver.close();
             return shared.resign(index);

@@ -112,8 +112,9 @@ pub fn check_may_wait() {
     }
 }
 
+/// Says whether the caller may wait: it is not inside [`no_wait`].
 #[inline]
-pub(crate) fn may_wait() -> bool {
+pub fn may_wait() -> bool {
     NO_WAIT_DEPTH.get() == 0
 }
 

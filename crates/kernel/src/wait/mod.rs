@@ -59,11 +59,13 @@ mod waiting;
 
 pub use any::{Joined, Place, Selected, wait_any};
 pub use asynchronous::{AsyncWait, block_on, block_on_cancellable};
-pub use context::{check_may_wait, in_coroutine, mark_panic_hook, no_wait, panicked_waits};
+pub use context::{
+    check_may_wait, in_coroutine, mark_panic_hook, may_wait, no_wait, panicked_waits,
+};
 pub use queue::{Claimed, QueueGuard, WaitQueue};
 pub use waiting::sleep_until;
 
-pub(crate) use context::{Context, may_wait, no_wait_in};
+pub(crate) use context::{Context, no_wait_in};
 pub(crate) use queue::Wait;
 
 use crate::worker::Worker;

@@ -10,6 +10,7 @@ mod refusal;
 pub mod slice;
 mod task;
 pub mod tasks;
+pub mod thread_pool;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::{JoinError, JoinHandle};
 pub use join::join;
 pub use refusal::{Patience, Refusal, SubmitError};
 pub use task::{Portable, TaskFn};
+pub use thread_pool::ThreadPool;
 
 /// A pool that runs *tasks*: functions with arguments that may go to another process.
 ///
