@@ -174,7 +174,25 @@ fn three<P: RunTask>(pool: &P) -> (u32, Vec<u32>) {
         vec![(1, 1), (2, 2)],
         ropewalk_rt::executor::Patience::Wait,
     );
-    (one.join().unwrap(), chunk.unwrap().join().unwrap())
+    let chunk = chunk.unwrap().join().unwrap().into_iter();
+    (one.join().unwrap(), chunk.map(Result::unwrap).collect())
+}
+
+fn third(n: u32) -> u32 {
+    assert_ne!(n, 0, "nothing to divide");
+    3 / n
+}
+
+#[test]
+fn a_call_that_panics_does_not_end_its_chunk() {
+    let pool = ThreadPool::new(1).unwrap();
+    let list = vec![(3,), (0,), (1,)];
+    let chunk = pool.start_chunk(third, list, ropewalk_rt::executor::Patience::No);
+    let results = chunk.unwrap().join().unwrap();
+    let [Ok(1), Err(error), Ok(3)] = &results[..] else {
+        panic!("{results:?}");
+    };
+    assert!(error.panic_message().unwrap().contains("nothing to divide"));
 }
 
 fn closure<P: SpawnClosure>(pool: &P) -> String {

@@ -1,6 +1,6 @@
 //! How work comes into a pool of threads: a place in the queue, a priority, a ticket.
 
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::Duration;
 
 use ropewalk_kernel::task::Options;
@@ -9,6 +9,7 @@ use ropewalk_kernel::wait::may_wait;
 use super::ThreadPool;
 use super::core::Ticket;
 use super::threads::state;
+use crate::JoinError;
 use crate::cancel::WaitError;
 use crate::coroutine::{self, Scope};
 use crate::executor::{Patience, Portable, Refusal, RunTask, SpawnClosure, SubmitError, TaskFn};
@@ -386,13 +387,16 @@ impl<S> RunTask for ThreadPool<S> {
         task: F,
         list: Vec<A>,
         patience: Patience,
-    ) -> Result<JoinHandle<Vec<F::Output>>, SubmitError<Vec<A>>>
+    ) -> Result<JoinHandle<Vec<Result<F::Output, JoinError>>>, SubmitError<Vec<A>>>
     where
         F: TaskFn<A, Output: Portable>,
         A: Portable,
     {
         let how = (Options::default(), 0);
-        let call = |list: Vec<A>| move || list.into_iter().map(|args| task.call(args)).collect();
+        let one = move |args| {
+            catch_unwind(AssertUnwindSafe(|| task.call(args))).map_err(JoinError::Panicked)
+        };
+        let call = |list: Vec<A>| move || list.into_iter().map(one).collect();
         self.hand_in(how, Location::caller(), patience, list, call)
     }
 
