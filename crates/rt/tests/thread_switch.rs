@@ -7,6 +7,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use ropewalk_rt::executor::join;
 use ropewalk_rt::net::{TcpListener, TcpStream};
 use ropewalk_rt::sync::Mutex;
 use ropewalk_rt::{Runtime, channel, coroutine};
@@ -96,5 +97,31 @@ fn a_panic_stays_in_its_coroutine() {
             .join()
             .expect_err("a panic");
         assert_eq!(error.panic_message(), Some("on purpose"));
+    });
+}
+
+#[test]
+fn forks_and_joins() {
+    fn sum(numbers: &[u64]) -> u64 {
+        match numbers {
+            [] => 0,
+            [one] => {
+                if one % 7 == 0 {
+                    coroutine::yield_now();
+                }
+                *one
+            }
+            _ => {
+                let (left, right) = numbers.split_at(numbers.len() / 2);
+                let (left, right) = join(|| sum(left), || sum(right));
+                left + right
+            }
+        }
+    }
+    on_each(|| {
+        let numbers: Vec<u64> = (0..200).collect();
+        assert_eq!(sum(&numbers), 19_900);
+        let (sender, receiver) = channel::bounded(0);
+        assert_eq!(join(|| receiver.recv(), || sender.send(1)).0, Ok(1));
     });
 }

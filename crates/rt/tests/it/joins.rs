@@ -451,3 +451,159 @@ fn a_panic_inside_a_slice_passes_through() {
         assert_eq!(message(&*result.unwrap_err()), "777");
     });
 }
+
+// What the halves of one node do, by chance: wait, hand over, panic, be cancelled. Each half writes
+// to its joiner's frame, and the joiner looks whether both have.
+fn chance(depth: u32, seed: u64, ends: &AtomicUsize) {
+    let next = |way: u64| {
+        let mixed = (seed ^ way).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed ^ mixed >> 29
+    };
+    if depth == 0 {
+        match seed % 8 {
+            0 => coroutine::yield_now(),
+            1 => coroutine::sleep(Duration::from_micros(seed >> 8 & 63)),
+            _ => (),
+        }
+        ends.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    let mut frame = [0u64; 2];
+    let [left, right] = &mut frame;
+    let (sender, receiver) = channel::bounded::<u64>(1);
+    let token = cancel::Token::new();
+    let kind = seed >> 16 & 15;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        join(
+            || {
+                match kind {
+                    0 => coroutine::yield_now(),
+                    1 => coroutine::sleep(Duration::from_micros(30)),
+                    2 => *left = receiver.recv().expect("the other half sends"),
+                    _ => (),
+                }
+                chance(depth - 1, next(1), ends);
+                *left += 1;
+                if kind == 3 || kind == 5 {
+                    std::panic::resume_unwind(Box::new("first"));
+                }
+            },
+            || {
+                match kind {
+                    2 => sender.send(seed).expect("the other half receives"),
+                    6 => coroutine::yield_now(),
+                    7 => coroutine::sleep(Duration::from_micros(30)),
+                    8 => token.run(|| {
+                        token.cancel();
+                        coroutine::sleep(Duration::from_secs(1000));
+                    }),
+                    _ => (),
+                }
+                chance(depth - 1, next(2), ends);
+                *right = 1;
+                if kind == 4 || kind == 5 {
+                    std::panic::resume_unwind(Box::new("second"));
+                }
+            },
+        );
+    }));
+    let expected = if kind == 2 { seed + 1 } else { 1 };
+    assert_eq!(frame[0], expected);
+    match (kind, result) {
+        (3, Err(payload)) => {
+            // The second one ran to its end, or not at all: then its leaves are missing.
+            assert_eq!(message(&*payload), "first");
+            if frame[1] == 0 {
+                ends.fetch_add(1 << (depth - 1), Ordering::Relaxed);
+            }
+        }
+        (5, Err(payload)) => {
+            assert_eq!(message(&*payload), "first");
+            if frame[1] == 0 {
+                ends.fetch_add(1 << (depth - 1), Ordering::Relaxed);
+            }
+        }
+        (4, Err(payload)) => {
+            assert_eq!((message(&*payload), frame[1]), ("second", 1));
+        }
+        (_, result) => assert!(result.is_ok() && frame[1] == 1, "kind {kind}"),
+    }
+}
+
+#[test]
+fn anything_at_any_depth() {
+    on_each(|| {
+        for seed in 0..20 {
+            let ends = AtomicUsize::new(0);
+            coroutine::scope(|s| {
+                for child in 0..4 {
+                    let ends = &ends;
+                    s.spawn(move || chance(6, seed * 7919 + child * 65_537, ends));
+                }
+                chance(6, seed << 20, &ends);
+            });
+            assert_eq!(ends.into_inner(), 5 * 64);
+        }
+    });
+}
+
+// As above, in coroutines that are cancelled at any moment.
+#[test]
+fn anything_while_it_is_cancelled() {
+    in_coroutines(|| {
+        for seed in 0..50u64 {
+            let children: Vec<_> = (0..4)
+                .map(|child| {
+                    coroutine::spawn(move || {
+                        let ends = AtomicUsize::new(0);
+                        cancelled_tree(5, seed * 31 + child, &ends);
+                        ends.into_inner()
+                    })
+                })
+                .collect();
+            for _ in 0..seed % 7 {
+                coroutine::yield_now();
+            }
+            for child in &children {
+                child.cancel();
+            }
+            for child in children {
+                // One that never began says so.
+                if let Ok(ends) = child.join() {
+                    assert_eq!(ends, 32);
+                }
+            }
+        }
+    });
+}
+
+fn cancelled_tree(depth: u32, seed: u64, ends: &AtomicUsize) {
+    if depth == 0 {
+        if seed % 3 == 0 {
+            coroutine::sleep(Duration::from_secs(1000));
+        } else if seed % 3 == 1 {
+            coroutine::yield_now();
+        }
+        ends.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    join(
+        || cancelled_tree(depth - 1, seed * 5 + 1, ends),
+        || cancelled_tree(depth - 1, seed * 3 + 2, ends),
+    );
+}
+
+// A hundred joins deep, which is far more than halving ever needs, fits on a coroutine's stack.
+#[test]
+fn a_hundred_joins_deep() {
+    fn peel(numbers: &[u64]) -> u64 {
+        match numbers {
+            [] => 0,
+            [first, rest @ ..] => {
+                let (first, rest) = join(|| *first, || peel(rest));
+                first + rest
+            }
+        }
+    }
+    on_each(|| assert_eq!(peel(&[1; 100]), 100));
+}
