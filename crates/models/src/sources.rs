@@ -130,6 +130,19 @@ const SOURCES: &[Source] = &[
         ],
         swaps: &[],
     },
+    Source {
+        path: "kernel/src/job.rs",
+        to: "job.rs",
+        parts: &[
+            Text(include_str!("shim/job.part")),
+            Cut("/// What is in the deques", "/// Runs both closures, perhaps"),
+            Cut("fn join_here", "/// From a plain thread"),
+            Text("pub(crate) unsafe fn begin(record: &Record, JobRef(job): JobRef) {\n"),
+            Cut("    let run = {", "    // Also if it is cancelled"),
+            Text("    unsafe { run(job) };\n}\n"),
+        ],
+        swaps: &[("", "fn join_here", "pub(crate) fn join_here")],
+    },
     // The objects.
     Source {
         path: "rt/src/cancel.rs",
@@ -225,6 +238,9 @@ pub(crate) mod cancel;
 #[path = "$OUT/future.rs"]
 #[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
 pub(crate) mod future;
+#[path = "$OUT/job.rs"]
+#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
+pub(crate) mod job;
 #[path = "$OUT/ends_flags.rs"]
 #[allow(warnings)]
 mod ends_flags;

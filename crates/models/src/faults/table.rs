@@ -104,6 +104,42 @@ pub(crate) const FAULTS: &[Fault] = &[
         real: "self.queue.load(Ordering::Relaxed) != queue",
         broken: "false",
     },
+    // Fork and join.
+    Fault {
+        name: "the end of a stolen half wakes nobody",
+        file: "kernel/src/job.rs",
+        after: "unsafe fn finish",
+        real: "queue.claim_next()",
+        broken: "None::<crate::wait::Claimed>",
+    },
+    Fault {
+        name: "a joiner does not look whether its half is done",
+        file: "kernel/src/job.rs",
+        after: "fn wait(",
+        real: "matches!(self.progress.get(), Progress::Done)",
+        broken: "false",
+    },
+    Fault {
+        name: "a joiner looks without the lock",
+        file: "kernel/src/job.rs",
+        after: "fn wait(",
+        real: "Limit::cancellable(None)",
+        broken: "{ if let Progress::Done = self.progress.get() { std::mem::forget(guard); return; } Limit::cancellable(None) }",
+    },
+    Fault {
+        name: "a cancelled joiner leaves no word for a half that has not begun",
+        file: "kernel/src/job.rs",
+        after: "",
+        real: "self.progress.set(Progress::Cancelled)",
+        broken: "()",
+    },
+    Fault {
+        name: "a half is told of a cancellation without a reference to its record",
+        file: "kernel/src/job.rs",
+        after: "",
+        real: "record.life.fetch_add(REF, Ordering::Relaxed);",
+        broken: "record.life.fetch_add(0, Ordering::Relaxed);",
+    },
     // The mutex.
     Fault {
         name: "unlocking a mutex is no release",

@@ -15,6 +15,7 @@ use crate::worker::as_coroutine;
 mod any;
 mod cancel;
 mod channel;
+mod fork;
 mod future;
 mod join;
 mod lot;

@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod ends;
 pub(crate) mod futex;
+pub(crate) mod jobs;
 pub(crate) mod lock_api;
 pub(crate) mod locks;
 pub(crate) mod record;
