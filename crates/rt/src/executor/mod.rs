@@ -4,10 +4,18 @@
 //! told to call, `refusal` why a pool took nothing. `join` and `slice` spread work over the workers
 //! that the caller runs on, without a pool.
 
+mod coroutine_pool;
+mod end;
+mod feed;
+mod insight;
 mod join;
+mod map;
 pub mod panics;
+mod progress;
 mod refusal;
+mod sizes;
 pub mod slice;
+mod starting;
 mod task;
 pub mod tasks;
 pub mod thread_pool;
@@ -16,8 +24,14 @@ use std::time::{Duration, Instant};
 
 use crate::{JoinError, JoinHandle};
 
+pub use coroutine_pool::CoroutinePool;
+pub use end::PoolJoinError;
+pub use insight::WorkerInsight;
 pub use join::join;
+pub use map::{AsTheyCome, InOrder, Map, MapUnordered, Order};
+pub use progress::Progress;
 pub use refusal::{Patience, Refusal, SubmitError};
+pub use starting::{Closures, Singles, Start, Tasks, call_each};
 pub use task::{Portable, TaskFn};
 pub use thread_pool::ThreadPool;
 
@@ -65,6 +79,56 @@ pub trait RunTask {
     /// that dies would take them all along.
     fn largest_chunk(&self) -> usize {
         usize::MAX
+    }
+
+    /// Applies `task` to each item and gives the results in the items' order. Lazy: see [`Map`].
+    fn map<F, I>(
+        &self,
+        task: F,
+        items: I,
+    ) -> Map<'_, Tasks<'_, Self, F, (I::Item,)>, Singles<I::IntoIter>>
+    where
+        I: IntoIterator<Item: Portable>,
+        F: TaskFn<(I::Item,), Output: Portable>,
+    {
+        Map::new(Tasks::new(self, task), Singles::new(items))
+    }
+
+    /// As [`map`](Self::map), but gives the results in the order in which they come, each with its
+    /// item's number.
+    fn map_unordered<F, I>(
+        &self,
+        task: F,
+        items: I,
+    ) -> MapUnordered<'_, Tasks<'_, Self, F, (I::Item,)>, Singles<I::IntoIter>>
+    where
+        I: IntoIterator<Item: Portable>,
+        F: TaskFn<(I::Item,), Output: Portable>,
+    {
+        Map::new(Tasks::new(self, task), Singles::new(items))
+    }
+
+    /// As [`map`](Self::map) for functions of any number of arguments: each item is the tuple of them.
+    fn starmap<F, I>(&self, task: F, items: I) -> Map<'_, Tasks<'_, Self, F, I::Item>, I::IntoIter>
+    where
+        I: IntoIterator<Item: Portable>,
+        F: TaskFn<I::Item, Output: Portable>,
+    {
+        Map::new(Tasks::new(self, task), items.into_iter())
+    }
+
+    /// As [`starmap`](Self::starmap), but gives the results in the order in which they come, each
+    /// with its item's number.
+    fn starmap_unordered<F, I>(
+        &self,
+        task: F,
+        items: I,
+    ) -> MapUnordered<'_, Tasks<'_, Self, F, I::Item>, I::IntoIter>
+    where
+        I: IntoIterator<Item: Portable>,
+        F: TaskFn<I::Item, Output: Portable>,
+    {
+        Map::new(Tasks::new(self, task), items.into_iter())
     }
 
     /// Gives the pool a call of `task`; waits for a place in its queue. A cancellation point.
@@ -145,6 +209,37 @@ pub trait SpawnClosure {
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static;
+
+    /// Applies `f` to each item and gives the results in the items' order. Lazy: see [`Map`].
+    fn spawn_map<F, I, T>(
+        &self,
+        items: I,
+        f: F,
+    ) -> Map<'_, Closures<'_, Self, F, I::Item, T>, I::IntoIter>
+    where
+        Self: RunTask,
+        I: IntoIterator<Item: Send + 'static>,
+        F: Fn(I::Item) -> T + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        Map::new(Closures::new(self, f), items.into_iter())
+    }
+
+    /// As [`spawn_map`](Self::spawn_map), but gives the results in the order in which they come,
+    /// each with its item's number.
+    fn spawn_map_unordered<F, I, T>(
+        &self,
+        items: I,
+        f: F,
+    ) -> MapUnordered<'_, Closures<'_, Self, F, I::Item, T>, I::IntoIter>
+    where
+        Self: RunTask,
+        I: IntoIterator<Item: Send + 'static>,
+        F: Fn(I::Item) -> T + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        Map::new(Closures::new(self, f), items.into_iter())
+    }
 
     /// Gives the pool a closure; waits for a place in its queue. A cancellation point.
     ///

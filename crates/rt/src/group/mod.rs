@@ -28,7 +28,8 @@ pub use error::{NotDone, SpawnError};
 pub use map::{Map, MapUnordered};
 pub use places::GroupJoin;
 
-use places::{Place, Shared};
+pub(crate) use places::Place;
+use places::Shared;
 
 /// Coroutines that are joined and cancelled together; perhaps only so many at once.
 ///
@@ -191,6 +192,30 @@ impl Group {
             let spawn = || future::spawn_with(Options::default(), site, future);
             return started(over().run(spawn));
         };
+        started(self.spawn_async_in(place, site, future))
+    }
+
+    /// Takes a place, waiting for it as long as `limit` allows.
+    pub(crate) fn enter(&self, limit: Limit) -> Result<Place, WaitError> {
+        self.shared.enter(limit)
+    }
+
+    /// Takes a place if there is one.
+    pub(crate) fn try_enter(&self) -> Option<Place> {
+        self.shared.try_enter()
+    }
+
+    /// Spawns a future in a place that was taken.
+    pub(crate) fn spawn_async_in<F>(
+        &self,
+        place: Place,
+        site: &'static Location<'static>,
+        future: F,
+    ) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
         let number = place.number();
         let run = async move {
             place.begin();
@@ -199,9 +224,19 @@ impl Group {
             value
         };
         let spawn = || future::spawn_with(Options::default(), site, run);
-        let handle = started(self.token.run(spawn));
+        let handle = self.token.run(spawn)?;
         self.shared.know(number, || handle.task());
-        handle
+        Ok(handle)
+    }
+
+    /// Says whether the caller is one of the group.
+    pub(crate) fn is_member(&self) -> bool {
+        self.shared.is_member()
+    }
+
+    /// As [`join`](Self::join), as long as `limit` allows.
+    pub(crate) fn wait_idle(&self, limit: Limit) -> Outcome {
+        self.shared.wait_idle(limit)
     }
 
     /// Cancels those that run, and those spawned from now on: these never start. As

@@ -42,7 +42,7 @@ struct Members {
 }
 
 /// The right of one coroutine to run in the group.
-pub(super) struct Place {
+pub(crate) struct Place {
     shared: Arc<Shared>,
     number: u64,
 }
@@ -128,16 +128,16 @@ impl Shared {
         }
     }
 
-    fn check_not_member(&self) {
+    /// Says whether the caller has a place.
+    pub(super) fn is_member(&self) -> bool {
         let me = cancel::current_id();
-        let is_member = self
-            .members()
-            .tasks
-            .values()
-            .flatten()
-            .any(|task| task.id() == me);
+        let members = self.members();
+        members.tasks.values().flatten().any(|task| task.id() == me)
+    }
+
+    fn check_not_member(&self) {
         assert!(
-            !is_member,
+            !self.is_member(),
             "a group can't be joined by one of its own: it would wait for itself"
         );
     }
