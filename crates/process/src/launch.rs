@@ -185,21 +185,26 @@ impl Launch {
         command.env(MARKER, marker);
         passed.push(file);
         let numbers: Vec<RawFd> = passed.iter().map(AsRawFd::as_raw_fd).collect();
-        // SAFETY: between fork and exec only `fcntl` is called, with numbers made before; it is
-        // async-signal-safe, and nothing is allocated unless it fails.
-        unsafe {
-            command.as_std_mut().pre_exec(move || {
-                for &fd in &numbers {
-                    if libc::fcntl(fd, libc::F_SETFD, 0) < 0 {
-                        return Err(io::Error::last_os_error());
-                    }
-                }
-                Ok(())
-            });
-        }
+        keep(&mut command, numbers);
         let child = command.spawn()?;
         drop(passed);
         Ok(child)
+    }
+}
+
+/// Has the child keep descriptors with these numbers, which stay open here until it is started.
+fn keep(command: &mut Command, numbers: Vec<RawFd>) {
+    // SAFETY: between fork and exec only `fcntl` is called, with numbers made before; it is
+    // async-signal-safe, and nothing is allocated unless it fails.
+    unsafe {
+        command.as_std_mut().pre_exec(move || {
+            for &fd in &numbers {
+                if libc::fcntl(fd, libc::F_SETFD, 0) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
     }
 }
 
@@ -214,7 +219,7 @@ fn above_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
 fn write_header(header: &Header) -> Result<OwnedFd, StartError> {
     let bytes = postcard::to_stdvec(header).map_err(|error| StartError::Encode(error.into()))?;
     let flags = rustix::fs::MemfdFlags::CLOEXEC;
-    let fd = rustix::fs::memfd_create(c"ropewalk-child", flags).map_err(io::Error::from)?;
+    let fd = rustix::fs::memfd_create(start::HEADER_FILE, flags).map_err(io::Error::from)?;
     let mut file = std::fs::File::from(fd);
     file.write_all(&bytes)?;
     Ok(file.into())
@@ -324,13 +329,38 @@ mod tests {
         assert_eq!(alive.read(&mut begun).unwrap(), 0);
     }
 
+    /// The hidden test, started with this marker, in which `#` is the number of `file`.
+    fn begin_with(marker: &str, file: Option<OwnedFd>) -> std::process::ExitStatus {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let test = start::test_entry().unwrap();
+        command.args([test, "--exact", "--nocapture"]);
+        let number = file.as_ref().map_or(FIRST_FREE, AsRawFd::as_raw_fd);
+        command.env(MARKER, marker.replace('#', &number.to_string()));
+        if file.is_some() {
+            keep(&mut command, vec![number]);
+        }
+        command.output().unwrap().status
+    }
+
     #[test]
     fn what_a_child_starts_is_not_taken_for_one() {
-        // The variable is there, and says another parent.
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["ropewalk_child", "--nocapture"])
-            .env(MARKER, "1:3");
-        assert!(command.output().unwrap().status.success());
+        // The variable is there, but its number is nothing's, or something else's: of a pipe a
+        // look must not wait for anybody.
+        let marker = format!("{}:#", std::process::id());
+        for marker in ["1:#", &marker, "", "x", "1:x"] {
+            assert!(begin_with(marker, None).success());
+        }
+        let (_reader, writer) = ropewalk_rt::io::pipe().unwrap();
+        assert!(begin_with(&marker, Some(writer.into())).success());
+        assert!(begin_with(&marker, Some(file("no header"))).success());
+    }
+
+    // Before, a child whose parent was killed in the moment between exec and the hook took
+    // itself for the program, and ran all of it.
+    #[test]
+    fn a_child_that_is_orphaned_before_it_begins_ends() {
+        let header = write_header(&Header::new("test-sleeper", "orphan")).unwrap();
+        let status = begin_with("1:#", Some(header));
+        assert_eq!(status.code(), Some(start::EXIT_ORPHAN));
     }
 }

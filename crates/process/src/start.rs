@@ -3,8 +3,8 @@
 //! A child is this executable run again (a process with threads must not be forked without an
 //! exec). Its environment has a marker with the parent's id and the number of a descriptor, behind
 //! which a [`Header`] says what it is to be. [`init`], called first of all in `main`, finds the
-//! marker and never returns then. What the marker says counts only where it is true: a program
-//! that a child starts inherits the variable, but has another parent.
+//! marker and never returns then. A program that a child starts inherits the variable, but not the
+//! header. A child that finds its header and another parent was orphaned before it began, and ends.
 //!
 //! A child without the hook would run `main` as usual and start children of its own, and so on.
 //! So nothing is started before the hook has run in this process too: as the same executable, the
@@ -28,6 +28,9 @@ use serde::{Deserialize, Serialize};
 /// The environment variable that says who a child's parent is, and where its header.
 pub(crate) const MARKER: &str = "ROPEWALK_CHILD";
 
+/// What the header's file in memory is called.
+pub(crate) const HEADER_FILE: &str = "ropewalk-child";
+
 /// What every header begins with.
 const MAGIC: u64 = 0x726f_7065_7761_6c6b;
 
@@ -35,7 +38,7 @@ const MAGIC: u64 = 0x726f_7065_7761_6c6b;
 pub(crate) const EXIT_NOT_BEGUN: i32 = 70;
 
 /// The parent's death ends a child with this.
-const EXIT_ORPHAN: i32 = 71;
+pub(crate) const EXIT_ORPHAN: i32 = 71;
 
 /// What a child is told by its parent.
 #[derive(Serialize, Deserialize)]
@@ -112,10 +115,11 @@ pub fn init() {
     if PASSED.swap(true, Ordering::SeqCst) {
         return;
     }
-    let Some((parent, header)) = marked() else {
-        return;
-    };
-    process::exit(begin(parent, header));
+    match origin() {
+        Origin::Elsewhere => {}
+        Origin::Child { parent, header } => process::exit(begin(parent, header)),
+        Origin::Orphan => process::exit(EXIT_ORPHAN),
+    }
 }
 
 inventory::submit! {
@@ -173,7 +177,7 @@ pub(crate) fn kind() -> Option<&'static str> {
 
 /// Ends a child that was started to become something, and came past the place where it should.
 pub(crate) fn refuse_lost_child() {
-    if !PASSED.load(Ordering::SeqCst) && marked().is_some() {
+    if !PASSED.load(Ordering::SeqCst) && !matches!(origin(), Origin::Elsewhere) {
         eprintln!(
             "ropewalk: this process was started as a child of its own program, but reached a \
              point where it would start children itself; call `ropewalk::process::init()` first \
@@ -183,17 +187,42 @@ pub(crate) fn refuse_lost_child() {
     }
 }
 
-/// The parent and the header, if this process was started as a child.
+/// What the environment says of this process.
+enum Origin {
+    /// It was started in another way.
+    Elsewhere,
+    /// It is a child of `parent`.
+    Child { parent: u32, header: Header },
+    /// It was started as a child, and its parent is gone by now.
+    Orphan,
+}
+
+fn origin() -> Origin {
+    let Some((parent, header)) = marked() else {
+        return Origin::Elsewhere;
+    };
+    if std::os::unix::process::parent_id() == parent {
+        Origin::Child { parent, header }
+    } else {
+        Origin::Orphan
+    }
+}
+
+/// Whose child the marker says this is, and the header; `None` if there is no header.
+///
+/// What a child starts inherits the variable, but not the header's descriptor, whose number
+/// may be anything's there.
 fn marked() -> Option<(u32, Header)> {
     let marker = env::var(MARKER).ok()?;
     let (parent, fd) = marker.split_once(':')?;
     let parent: u32 = parent.parse().ok()?;
     let fd: RawFd = fd.parse().ok()?;
-    if std::os::unix::process::parent_id() != parent {
+    let path = format!("/proc/self/fd/{fd}");
+    let file = std::fs::read_link(&path).ok()?;
+    if !file.to_str()?.starts_with(&format!("/memfd:{HEADER_FILE}")) {
         return None;
     }
-    // Through /proc, so that a number that is something else's here is not closed.
-    let mut file = File::open(format!("/proc/self/fd/{fd}")).ok()?;
+    let mut file = File::open(path).ok()?;
     file.rewind().ok()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
