@@ -57,7 +57,10 @@
 //! | W8 | an unknown URL, `/favicon.ico` | `w8_not_found` |
 //! | P1 | `multiprocessing.Process(target, args, kwargs, name)`, subclassing it, `pid`, `daemon`, `is_alive`, `join(timeout)`, `terminate`, `exitcode` | `p1_process` |
 //! | P2 | a global that threads share and processes don't | `p2_memory` |
+//! | P3 | `multiprocessing.Queue`: `put`, `get`, `Full`, `Empty`, several producers and consumers, also killed ones | `p3_queue` |
 //! | P4 | `multiprocessing.Pipe(duplex)`, `send`, `recv`, `poll`, `EOFError` | `p4_pipe` |
+//! | P5 | `multiprocessing.Value('d')`, `Array('i')`, all type codes, `lock=False`, `get_lock()` | `p5_shared` |
+//! | P8 | `multiprocessing.Lock`, `RLock`, `Semaphore`, `BoundedSemaphore`, `Event`, `Condition`, `Barrier` as arguments | `p8_locks` |
 //! | F1 | a file read in a worker thread, with a callback | `f1_callback` |
 //! | F2 | truly asynchronous local I/O | `f2_async_io` |
 //!

@@ -15,6 +15,7 @@ mod processes;
 pub mod program;
 mod programs;
 mod queues;
+mod shared;
 mod tasks;
 mod threads;
 mod waiting;

@@ -56,8 +56,14 @@ pub mod n9_chat;
 pub mod p1_process;
 #[path = "../../examples/p2_memory.rs"]
 pub mod p2_memory;
+#[path = "../../examples/p3_queue.rs"]
+pub mod p3_queue;
 #[path = "../../examples/p4_pipe.rs"]
 pub mod p4_pipe;
+#[path = "../../examples/p5_shared.rs"]
+pub mod p5_shared;
+#[path = "../../examples/p8_locks.rs"]
+pub mod p8_locks;
 #[path = "../../examples/q1_queue.rs"]
 pub mod q1_queue;
 #[path = "../../examples/q2_lifo_priority.rs"]
