@@ -42,7 +42,9 @@ fn lock_timed_and_tried() {
         guard.unlock().unwrap();
         let guard = lock.lock_timeout(LONG).unwrap().unwrap();
         // A guard may go elsewhere.
-        std::thread::spawn(move || drop(guard)).join().unwrap();
+        ropewalk_rt::thread::spawn(move || drop(guard))
+            .join()
+            .unwrap();
         assert!(lock.try_lock().unwrap().is_some());
     });
 }
