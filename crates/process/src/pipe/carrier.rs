@@ -3,9 +3,16 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use ropewalk_kernel::clock;
 
 use super::packet::{FDS_MAX, Opened, Packet};
+use super::sealed::Payload;
 use super::socket::{Patience, SendFailure, Socket};
+
+/// How long to wait if too many descriptors of this user's are on their way already.
+const DESCRIPTORS_MAX: Duration = Duration::from_secs(5);
 
 /// One end of it.
 pub(crate) struct Carrier(Socket);
@@ -29,9 +36,10 @@ impl Carrier {
 
     /// Sends, without waiting for anybody to read: what is sent so is the first and only. If
     /// nobody can read it any more, nobody wants it.
-    pub(crate) fn send_first(&self, bytes: Vec<u8>, fds: Vec<OwnedFd>) -> Result<(), String> {
-        let packet = Packet::new(bytes, fds).map_err(SendFailure::from);
-        let sent = packet.and_then(|mut packet| self.0.send(&mut packet, Patience::No));
+    pub(crate) fn send_first(&self, payload: Payload, fds: Vec<OwnedFd>) -> Result<(), String> {
+        let packet = Packet::new(payload, fds).map_err(SendFailure::from);
+        let patience = Patience::Until(Some(clock::deadline_after(DESCRIPTORS_MAX)));
+        let sent = packet.and_then(|mut packet| self.0.send(&mut packet, patience));
         match sent {
             Ok(()) => Ok(()),
             Err(SendFailure::Unfit(count)) => Err(format!(

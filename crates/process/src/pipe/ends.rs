@@ -12,6 +12,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::packet::{FDS_MAX, Packet};
+use super::sealed::Payload;
 use super::socket::{Patience, SendFailure, Socket};
 use super::{Iter, PipeError, SendError, TryIter};
 use crate::pass;
@@ -120,9 +121,11 @@ impl<T: Serialize> Sender<T> {
     }
 
     fn send_encoded(&self, message: &T, patience: Patience) -> Result<(), PipeError> {
-        let mut payload = Vec::new();
-        let fds = pass::encode(message, &mut payload);
-        let fds = fds.map_err(|error| PipeError::Encode(error.to_string()))?;
+        let mut payload = Payload::new();
+        let fds = pass::encode(message, &mut payload).map_err(|error| {
+            let system = payload.take_error().map(PipeError::System);
+            system.unwrap_or_else(|| PipeError::Encode(error.to_string()))
+        })?;
         let packet = Packet::new(payload, fds).map_err(SendFailure::from);
         let sent = packet.and_then(|mut packet| self.socket.send(&mut packet, patience));
         sent.map_err(|failure| match failure {

@@ -29,12 +29,14 @@ mod ends;
 mod error;
 mod iter;
 mod packet;
+mod sealed;
 mod socket;
 
 pub(crate) use carrier::{Carried, Carrier};
 pub use ends::{Pipe, Receiver, Sender};
 pub use error::{PipeError, SendError};
 pub use iter::{IntoIter, Iter, TryIter};
+pub(crate) use sealed::Payload;
 
 use std::io;
 

@@ -7,19 +7,15 @@
 //!
 //! A packet is never empty: a receive of no bytes is the end.
 //!
-//! The file is one in memory, sealed before it is sent: it has the length and the content that
-//! it had then, whoever holds it. The receiver checks both the seals and the length before it
-//! reads, so a packet that was made otherwise is a bad message and nothing else.
+//! The file is in memory and constant: see `sealed.rs`.
 
-use std::fs::File;
-use std::io::{self, IoSlice, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use super::sealed::{self, Mapped, Payload, Written};
 
-/// The most bytes that go inline. Above, a file costs less than what the socket's buffers do:
-/// see BENCHMARKS.
+/// The most bytes that go inline. A packet is cheaper than a file at any size, but for one that
+/// is longer than this the system needs one piece of memory that it may not have.
 pub(super) const INLINE_MAX: usize = 64 * 1024;
 /// The longest packet.
 pub(super) const PACKET_MAX: usize = 1 + INLINE_MAX;
@@ -28,11 +24,6 @@ pub(super) const FDS_MAX: usize = 253;
 
 const INLINE: u8 = 0;
 const BY_FILE: u8 = 1;
-
-const SEALS: SealFlags = SealFlags::SHRINK
-    .union(SealFlags::GROW)
-    .union(SealFlags::WRITE)
-    .union(SealFlags::SEAL);
 
 /// A message that is ready to be sent.
 pub(super) struct Packet {
@@ -58,19 +49,28 @@ impl From<io::Error> for Unfit {
 
 impl Packet {
     /// Lays out a payload and the descriptors that go with it.
-    pub(super) fn new(payload: Vec<u8>, fds: Vec<OwnedFd>) -> Result<Packet, Unfit> {
+    pub(super) fn new(payload: Payload, fds: Vec<OwnedFd>) -> Result<Packet, Unfit> {
         let mut packet = Packet {
             head: vec![INLINE],
-            payload,
+            payload: Vec::new(),
             fds,
         };
-        if packet.fds.len() > FDS_MAX {
-            return Err(Unfit::Fds(packet.fds.len()));
+        match payload.finish()? {
+            Written::Inline(payload) => packet.payload = payload,
+            Written::File(file, length) => packet.set_file(file, length),
         }
-        if packet.payload.len() > INLINE_MAX {
-            packet.move_to_file()?;
+        if packet.fds.len() > FDS_MAX {
+            let own = packet.fds.len() - usize::from(!packet.is_inline());
+            return Err(Unfit::Fds(own));
         }
         Ok(packet)
+    }
+
+    fn set_file(&mut self, file: OwnedFd, length: u64) {
+        self.fds.insert(0, file);
+        self.head = vec![BY_FILE];
+        self.head.extend(length.to_le_bytes());
+        self.payload = Vec::new();
     }
 
     /// Says whether the payload is in the packet itself.
@@ -84,11 +84,8 @@ impl Packet {
         if self.fds.len() >= FDS_MAX {
             return Err(Unfit::Fds(self.fds.len()));
         }
-        let file = sealed(&self.payload)?;
-        self.fds.insert(0, file);
-        self.head = vec![BY_FILE];
-        self.head.extend((self.payload.len() as u64).to_le_bytes());
-        self.payload = Vec::new();
+        let file = sealed::file_of(&self.payload)?;
+        self.set_file(file, self.payload.len() as u64);
         Ok(())
     }
 
@@ -101,15 +98,6 @@ impl Packet {
     }
 }
 
-/// The payload in a sealed file of its own.
-fn sealed(payload: &[u8]) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let file = File::from(rustix::fs::memfd_create("ropewalk-message", flags)?);
-    file.write_all_at(payload, 0)?;
-    rustix::fs::fcntl_add_seals(&file, SEALS)?;
-    Ok(file.into())
-}
-
 /// What came: the bytes, the descriptors, and whether some of these were lost.
 pub(super) struct Arrived {
     pub(super) bytes: Vec<u8>,
@@ -119,15 +107,22 @@ pub(super) struct Arrived {
 
 /// A message's payload, and the descriptors that go with it.
 pub(crate) struct Opened {
-    bytes: Vec<u8>,
-    /// Where in the bytes it begins.
-    start: usize,
+    body: Body,
     pub(crate) fds: Vec<OwnedFd>,
+}
+
+enum Body {
+    /// A whole packet of the first kind.
+    Inline(Vec<u8>),
+    File(Mapped),
 }
 
 impl Opened {
     pub(crate) fn payload(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        match &self.body {
+            Body::Inline(packet) => &packet[1..],
+            Body::File(file) => file,
+        }
     }
 }
 
@@ -139,47 +134,16 @@ impl Arrived {
             return Err(lost.to_owned());
         }
         let Arrived { bytes, mut fds, .. } = self;
-        match bytes.split_first() {
-            Some((&INLINE, _)) => Ok(Opened {
-                bytes,
-                start: 1,
-                fds,
-            }),
+        let body = match bytes.split_first() {
+            Some((&INLINE, _)) => Body::Inline(bytes),
             Some((&BY_FILE, length)) if !fds.is_empty() => {
                 let length = length.try_into().map(u64::from_le_bytes);
                 let length = length.map_err(|_| "its packet has no length".to_owned())?;
-                let payload = unsealed(fds.remove(0), length);
-                Ok(Opened {
-                    bytes: payload.map_err(|error| error.to_string())?,
-                    start: 0,
-                    fds,
-                })
+                let mapped = Mapped::new(fds.remove(0), length);
+                Body::File(mapped.map_err(|error| error.to_string())?)
             }
-            _ => Err("its packet is of no known kind".to_owned()),
-        }
+            _ => return Err("its packet is of no known kind".to_owned()),
+        };
+        Ok(Opened { body, fds })
     }
-}
-
-/// Copies the payload out of its file.
-fn unsealed(file: OwnedFd, length: u64) -> io::Result<Vec<u8>> {
-    let seals = rustix::fs::fcntl_get_seals(file.as_fd())?;
-    let file = File::from(file);
-    if !seals.contains(SEALS) || file.metadata()?.len() != length {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "its file is not what was announced",
-        ));
-    }
-    // As long as the file is: it was allocated, so it is no made-up length.
-    let mut payload = Vec::new();
-    let capacity = usize::try_from(length).map_err(io::Error::other)?;
-    payload
-        .try_reserve_exact(capacity)
-        .map_err(io::Error::other)?;
-    // From its beginning: nobody has read or written at the file's own position.
-    file.take(length).read_to_end(&mut payload)?;
-    if payload.len() != capacity {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-    }
-    Ok(payload)
 }

@@ -97,8 +97,11 @@ impl Socket {
                 Err(error) => error,
             };
             match Errno::from_io_error(&error) {
-                // The socket's buffer was made smaller than a packet may be.
-                Some(Errno::MSGSIZE) if packet.is_inline() => packet.move_to_file()?,
+                // The socket's buffer was made smaller than a packet may be, or the system has
+                // no memory in such large pieces.
+                Some(Errno::MSGSIZE | Errno::NOBUFS) if packet.is_inline() => {
+                    packet.move_to_file()?;
+                }
                 // More descriptors of this user's are on their way than it may have open.
                 Some(Errno::TOOMANYREFS) => {
                     self.pause(patience, pause).map_err(SendFailure::Io)?;

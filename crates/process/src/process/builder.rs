@@ -13,7 +13,7 @@ use super::{Process, ProcessHandle, Stream, children, current};
 use crate::StartError;
 use crate::launch::Launch;
 use crate::pass;
-use crate::pipe::Carrier;
+use crate::pipe::{Carrier, Payload};
 
 /// A task that is to run in a process of its own; from [`Process::builder`].
 ///
@@ -138,9 +138,11 @@ where
         let name = self.name.unwrap_or_else(|| short(task.name()));
         let daemon = self.daemon.unwrap_or(false);
         let (carrier, theirs) = Carrier::pair()?;
-        let mut args = Vec::new();
-        let fds = pass::encode(&self.args, &mut args);
-        let fds = fds.map_err(|error| StartError::Encode(Box::new(error)))?;
+        let mut args = Payload::new();
+        let fds = pass::encode(&self.args, &mut args).map_err(|error| {
+            let system = args.take_error().map(StartError::Io);
+            system.unwrap_or_else(|| StartError::Encode(Box::new(error)))
+        })?;
         carrier
             .send_first(args, fds)
             .map_err(|why| StartError::Encode(why.into()))?;

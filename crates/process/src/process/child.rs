@@ -85,7 +85,10 @@ fn call(task: &TaskEntry, carrier: &Carrier) -> Result<(), String> {
     let returned = loaded();
     let mut report = report::of_result();
     let (written, fds) = pass::with_outgoing(|| returned(&mut report));
-    written.map_err(|error| error.to_string())?;
+    written.map_err(|error| match report.take_error() {
+        Some(system) => format!("there is no room for the result: {system}"),
+        None => error.to_string(),
+    })?;
     carrier
         .send_first(report, fds)
         .map_err(|why| format!("the result can't be sent: {why}"))

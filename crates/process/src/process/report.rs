@@ -10,11 +10,11 @@
 
 use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::Portable;
-use ropewalk_rt::executor::tasks::Panic;
+use ropewalk_rt::executor::tasks::{self, Output, Panic};
 use serde::{Deserialize, Serialize};
 
 use crate::pass;
-use crate::pipe::Carried;
+use crate::pipe::{Carried, Payload};
 
 const RESULT: u8 = 0;
 const FAILURE: u8 = 1;
@@ -36,15 +36,23 @@ pub(super) enum Failure {
 }
 
 /// Begins the report of a result, to which the result is to be appended.
-pub(super) fn of_result() -> Vec<u8> {
-    vec![RESULT]
+pub(super) fn of_result() -> Payload {
+    begun(RESULT)
 }
 
 /// The report of a failure.
-pub(super) fn of_failure(failure: &Failure) -> Vec<u8> {
-    let begun = vec![FAILURE];
-    // It has nothing in it that could refuse.
-    postcard::to_extend(failure, begun).expect("texts are serialised")
+pub(super) fn of_failure(failure: &Failure) -> Payload {
+    let mut report = begun(FAILURE);
+    // It has nothing in it that could refuse; without room for it, it is cut off, and told as
+    // the death of the process.
+    let _ = tasks::encode(failure, &mut report);
+    report
+}
+
+fn begun(kind: u8) -> Payload {
+    let mut report = Payload::new();
+    report.write(&[kind]).expect("there is room for one byte");
+    report
 }
 
 /// Reads a report; `None` if it is not one.
@@ -56,7 +64,7 @@ pub(super) fn read<R: Portable>(mut report: Carried) -> Option<Result<R, JoinErr
             Some(value.map_err(|error| failed(format!("the result can't be read: {error}"))))
         }
         (&FAILURE, failure) => {
-            let failure = postcard::from_bytes::<Failure>(failure).ok()?;
+            let failure = tasks::decode::<Failure>(failure).ok()?;
             Some(Err(match failure {
                 Failure::Panicked(panic) => panic.into(),
                 Failure::NotCarried(why) => failed(why),

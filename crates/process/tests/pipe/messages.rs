@@ -169,3 +169,63 @@ fn what_cannot_be_serialised_comes_back() {
         let Never = error.into_inner();
     });
 }
+
+/// Packets that no pipe has sent: each is an error of its own, and nothing of it stays open.
+#[test]
+fn forged_packets_are_errors_of_their_own() {
+    use std::io::{IoSlice, Write};
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsFd;
+
+    use rustix::fs::{MemfdFlags, SealFlags};
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+
+    on_each(|| {
+        let (sender, receiver) = one_way::<String>().unwrap();
+        let forge = |bytes: &[u8], file: Option<&std::fs::File>| {
+            let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !fds.is_empty() {
+                control.push(SendAncillaryMessage::ScmRights(&fds));
+            }
+            let bytes = [IoSlice::new(bytes)];
+            let flags = SendFlags::empty();
+            rustix::net::sendmsg(sender.as_fd(), &bytes, &mut control, flags).unwrap();
+        };
+        let file = |seals: SealFlags| {
+            let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+            let mut file = std::fs::File::from(rustix::fs::memfd_create(c"x", flags).unwrap());
+            file.write_all(b"\x04text").unwrap();
+            rustix::fs::fcntl_add_seals(&file, seals).unwrap();
+            file
+        };
+        let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+        let by_file = |length: u64| [&[1][..], &length.to_le_bytes()].concat();
+
+        forge(b"\0\x04text", None);
+        assert_eq!(receiver.recv().unwrap(), "text");
+        forge(&by_file(5), Some(&file(all)));
+        assert_eq!(receiver.recv().unwrap(), "text");
+
+        forge(b"\x02text", None);
+        forge(b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", None);
+        forge(&by_file(5), None);
+        forge(&by_file(5)[..7], Some(&file(all)));
+        forge(&by_file(4), Some(&file(all)));
+        forge(&by_file(u64::MAX), Some(&file(all)));
+        forge(&by_file(5), Some(&file(all - SealFlags::WRITE)));
+        forge(&by_file(5), Some(&file(all - SealFlags::SHRINK)));
+        forge(
+            &by_file(5),
+            Some(&std::fs::File::open("/dev/zero").unwrap()),
+        );
+        forge(&vec![0; 100_000], None);
+        sender.send("good".into()).unwrap();
+        for _ in 0..10 {
+            let error = receiver.recv().unwrap_err();
+            assert!(matches!(error, PipeError::Decode(_)), "{error:?}");
+        }
+        assert_eq!(receiver.recv().unwrap(), "good");
+    });
+}
