@@ -709,6 +709,19 @@ fn the_end_waits_for_all_but_daemons() {
     }
 }
 
+/// P1: likewise processes; nobody joins them.
+#[test]
+fn the_end_waits_for_all_but_daemon_processes() {
+    for driver in drivers() {
+        let output = run(driver, "p1_process", &[]);
+        let at = |line: &str| output.lines().position(|printed| printed == line);
+        let heard = at("no daemon: heard to the end");
+        assert!(heard > at("main: ends"), "{output}");
+        assert!(at("main: ends").is_some(), "{output}");
+        assert_eq!(at("daemon: ended"), None, "{output}");
+    }
+}
+
 /// W4: `run_app` says where it serves, serves, and ends well on Ctrl-C.
 #[test]
 fn ctrl_c_stops_the_server() {
