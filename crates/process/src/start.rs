@@ -84,8 +84,6 @@ pub(crate) struct Setup {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
     pub(crate) fds: Vec<OwnedFd>,
-    /// The parent's id.
-    pub(crate) parent: u32,
 }
 
 /// A test that becomes the child where libtest has the `main`.
@@ -272,7 +270,6 @@ fn begin(parent: u32, header: Header) -> i32 {
         name: header.name,
         bytes: header.setup,
         fds,
-        parent,
     })
 }
 
