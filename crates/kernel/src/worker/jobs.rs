@@ -32,7 +32,7 @@ use crate::record::Record;
 /// How many jobs of others a join looks beneath for its own.
 const DIG_MAX: usize = 32;
 
-/// Of so many jobs that a worker starts of its own, one is the oldest.
+/// Of so many turns of a worker's own jobs, one is the oldest's.
 const OLDEST: u32 = 8;
 
 impl Worker {
@@ -108,7 +108,7 @@ impl Worker {
     #[cold]
     fn start_own_job(&self) -> Option<NonNull<Record>> {
         // Else those at the bottom might wait for ever.
-        let job = if self.ticks.get().is_multiple_of(OLDEST) {
+        let job = if self.job_turn.get() % OLDEST == 1 {
             steal(&self.me().jobs)
         } else {
             self.jobs.pop()

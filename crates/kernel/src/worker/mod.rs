@@ -18,8 +18,8 @@
 //! # Order
 //!
 //! A woken coroutine runs next, but not more than [`NEXT_STREAK_MAX`] such in a row. Then
-//! started and fresh work take turns of [`TURN`] each; a job of this worker's own counts as
-//! fresh, and comes after those. Every [`HOUSEKEEPING`] resumes, and before idling, the worker
+//! started and fresh work take turns of [`TURN`] each; jobs of this worker's own count as fresh,
+//! and are every second of what is started. Every [`HOUSEKEEPING`] resumes, and before idling, the worker
 //! looks at its inbox, its timers and its driver. One that finds nothing else steals jobs.
 //!
 //! # Sleeping
@@ -231,6 +231,7 @@ pub(crate) struct Worker {
     fresh: crossbeam_deque::Worker<Fresh>,
     fresh_local: RunQueue,
     jobs: crossbeam_deque::Worker<JobRef>,
+    job_turn: Cell<u32>,
     turn: Cell<u32>,
     ticks: Cell<u32>,
     budget: Cell<u32>,
@@ -287,6 +288,7 @@ impl Worker {
             fresh,
             fresh_local: RunQueue::new(),
             jobs,
+            job_turn: Cell::new(0),
             turn: Cell::new(0),
             ticks: Cell::new(0),
             budget: Cell::new(BUDGET),
@@ -467,6 +469,21 @@ impl Worker {
         self.pop_fresh()
     }
 
+    /// A fresh task or a job, of which either comes first every other time.
+    #[inline]
+    fn start_something(&self) -> Option<NonNull<Record>> {
+        if self.jobs.is_empty() {
+            return self.start_fresh();
+        }
+        let turn = self.job_turn.get().wrapping_add(1);
+        self.job_turn.set(turn);
+        if turn.is_multiple_of(2) {
+            self.start_fresh().or_else(|| self.start_job())
+        } else {
+            self.start_job().or_else(|| self.start_fresh())
+        }
+    }
+
     /// Offers a host whose task has ended the next one to run on the same stack: a fresh
     /// one, when its turn it is.
     #[inline]
@@ -474,7 +491,10 @@ impl Worker {
         let ticks = self.ticks.get();
         let turn = self.turn.get();
         let started_waiting = !self.next.get().is_null() || !self.run.is_empty();
-        if (started_waiting && turn < TURN) || ticks.wrapping_add(1).is_multiple_of(HOUSEKEEPING) {
+        if (started_waiting && turn < TURN)
+            || !self.jobs.is_empty()
+            || ticks.wrapping_add(1).is_multiple_of(HOUSEKEEPING)
+        {
             return None;
         }
         if cfg!(feature = "tracing") {
@@ -593,7 +613,7 @@ impl Worker {
             }
             self.turn.set(TURN);
         }
-        if let Some(task) = self.start_fresh().or_else(|| self.start_job()) {
+        if let Some(task) = self.start_something() {
             let turn = self.turn.get() + 1;
             self.turn.set(if turn == 2 * TURN { 0 } else { turn });
             return Some(task);

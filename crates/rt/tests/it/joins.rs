@@ -2,6 +2,7 @@
 //! wait and that panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -133,6 +134,41 @@ fn a_busy_worker_starts_second_halves() {
             got
         });
         assert_eq!(got, Ok(1));
+    });
+}
+
+// As above, with a worker that always finds something to start.
+#[test]
+fn a_second_half_has_its_turn_among_what_starts() {
+    fn again(done: Arc<AtomicBool>) {
+        if !done.load(Ordering::Relaxed) {
+            drop(coroutine::spawn(move || again(done)));
+        }
+    }
+    in_coroutines(|| {
+        let done = Arc::new(AtomicBool::new(false));
+        for _ in 0..4 {
+            let done = Arc::clone(&done);
+            drop(coroutine::spawn(|| again(done)));
+        }
+        let (sender, receiver) = channel::bounded::<u32>(1);
+        let (got, _) = join(|| receiver.recv(), || sender.send(1));
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(got, Ok(1));
+    });
+}
+
+// Inside a future that is polled on a worker, and on a thread that blocks on it.
+#[test]
+fn joins_inside_futures() {
+    on_each(|| {
+        let both = || {
+            let (sender, receiver) = channel::bounded::<u32>(0);
+            join(|| receiver.recv(), || sender.send(2)).0
+        };
+        let handle = ropewalk_rt::spawn_async(async move { both() });
+        assert_eq!(handle.join().unwrap(), Ok(2));
+        assert_eq!(ropewalk_rt::block_on(async move { both() }), Ok(2));
     });
 }
 
