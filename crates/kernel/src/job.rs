@@ -1,6 +1,6 @@
 //! Fork and join: two closures, of which the second may run elsewhere meanwhile.
 //!
-//! The second half lies in the caller's frame, as a [`Job`], and stands in the deque of the
+//! The second half lies in the caller's frame, as a `Job`, and stands in the deque of the
 //! caller's worker while the first half runs. There is one reference to it, in the deque:
 //!
 //! ```text
@@ -15,8 +15,8 @@
 //! # The end
 //!
 //! `progress` belongs to whoever holds the queue's lock. The runner's last touch of the frame is
-//! its giving back the lock under which it wrote [`Done`](Progress::Done); the joiner looks under
-//! the lock alone, also when it was woken, so that it leaves the frame after that.
+//! its giving back the lock under which it wrote `Done`; the joiner looks under the lock alone,
+//! also when it was woken, so that it leaves the frame after that.
 //!
 //! # Cancellation
 //!

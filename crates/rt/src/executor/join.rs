@@ -17,6 +17,9 @@ use ropewalk_kernel::job;
 /// thread waits. Where nothing may wait (inside [`no_wait`](crate::coroutine::no_wait), in an
 /// `on_done` callback), and in a forked child without a runtime, `a` runs and then `b`, here.
 ///
+/// What computes for long keeps its worker from all else that lives there, as any coroutine does:
+/// a runtime that serves connections is better kept apart from it.
+///
 /// # Waiting inside
 ///
 /// Either half may wait for anything, as coroutines do. While `a` waits, `b` begins: if not on

@@ -615,7 +615,7 @@ fn anything_while_it_is_cancelled() {
 
 fn cancelled_tree(depth: u32, seed: u64, ends: &AtomicUsize) {
     if depth == 0 {
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             coroutine::sleep(Duration::from_secs(1000));
         } else if seed % 3 == 1 {
             coroutine::yield_now();
