@@ -42,7 +42,11 @@ use self::state::{After, Stage, State};
 use crate::StartError;
 use crate::launch::Launch;
 use crate::memory::Region;
+use crate::ring::parcel::Allowance;
 use crate::start;
+
+/// How many tasks with large arguments may have a descriptor each, besides two for each worker.
+const PARCELS: usize = 32;
 
 /// Encodes the initialiser's arguments for one more worker: its task, the bytes, and the
 /// descriptors that go with them.
@@ -121,6 +125,8 @@ struct Inner {
     attention: AtomicBool,
     /// Places in the queue.
     room: Semaphore,
+    /// Large arguments that may have a file of their own while they wait.
+    parcels: Allowance,
     /// An eventfd that wakes the keeper.
     keeper: OwnedFd,
     /// Both threads are done.
@@ -178,6 +184,7 @@ impl ProcessPool {
             bell: Region::new(64)?,
             attention: AtomicBool::new(false),
             room: Semaphore::new(settings.queue),
+            parcels: Allowance::new(PARCELS + 2 * settings.workers),
             keeper,
             ended: Event::new(),
             settings,

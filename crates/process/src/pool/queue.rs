@@ -34,11 +34,13 @@ impl Queue {
     }
 
     /// The next one.
-    pub(super) fn first(&mut self) -> Option<&Job> {
+    pub(super) fn first(&mut self) -> Option<&mut Job> {
         while let Some((_, None)) = self.entries.front() {
             self.entries.pop_front();
         }
-        self.entries.front().and_then(|(_, job)| job.as_deref())
+        self.entries
+            .front_mut()
+            .and_then(|(_, job)| job.as_deref_mut())
     }
 
     pub(super) fn pop(&mut self) -> Option<Box<Job>> {

@@ -148,7 +148,7 @@ impl State {
                 break;
             };
             let lane = self.lanes[index].as_mut().expect("it was picked");
-            match lane.sender.publish(job.code.0, &job.payload) {
+            match lane.sender.publish(job.code.0, &mut job.payload) {
                 Ok(position) => {
                     let mut job = self.queue.pop().expect("it was the first");
                     after.free(&mut job);
@@ -156,7 +156,8 @@ impl State {
                     lane.given += 1;
                     lane.to_ring = true;
                 }
-                Err(NoRoom::Full) if !lane.in_flight.is_empty() => lane.blocked = true,
+                // Descriptors may be had again when something is finished.
+                Err(_) if !lane.in_flight.is_empty() => lane.blocked = true,
                 Err(error) => {
                     let why = match error {
                         NoRoom::Full => "there is no room for its arguments".to_owned(),

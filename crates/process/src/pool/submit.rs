@@ -192,7 +192,7 @@ fn encode<V: Serialize>(inner: &Inner, value: &V) -> Result<Payload, Box<dyn Err
         slots: inner.settings.slots,
         arena: inner.settings.arena,
     };
-    let mut writer = Writer::new(Vec::new(), layout.arena_max());
+    let mut writer = Writer::new(Vec::new(), layout.arena_max(), Some(inner.parcels.clone()));
     match tasks::encode(value, &mut writer) {
         Ok(()) => Ok(writer.finish()?),
         Err(error) => match writer.take_error() {

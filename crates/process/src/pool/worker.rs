@@ -217,7 +217,7 @@ fn serve(mut runner: Runner, orders: &Orders, live: impl Fn() -> u64) -> io::Res
 /// Calls a task; how it came out.
 fn call(task: &Task, input: &[u8], output: Vec<u8>, memory_max: usize) -> (u32, Payload) {
     let code = Code(task.code);
-    let mut writer = Writer::new(output, memory_max);
+    let mut writer = Writer::new(output, memory_max, None);
     let failed = |why: String| (outcome::FAILED, Payload::Bytes(why.into_bytes()));
     let Some(entry) = TaskEntry::by_index(code.index()) else {
         return failed("the worker has no such task".to_owned());

@@ -14,6 +14,8 @@ use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -27,17 +29,61 @@ const SEALS: SealFlags = SealFlags::WRITE
     .union(SealFlags::SHRINK)
     .union(SealFlags::GROW);
 
+/// How many parcels there may be at once: each is a descriptor for as long as its task is under
+/// way.
+#[derive(Clone, Debug)]
+pub(crate) struct Allowance(Arc<AtomicUsize>);
+
+impl Allowance {
+    pub(crate) fn new(parcels: usize) -> Allowance {
+        Allowance(Arc::new(AtomicUsize::new(parcels)))
+    }
+
+    /// One of them, until it is dropped.
+    pub(crate) fn take(&self) -> Option<Allowed> {
+        let less = |left: usize| left.checked_sub(1);
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.is_ok().then(|| Allowed(Some(Arc::clone(&self.0))))
+    }
+}
+
+/// The right to one parcel.
+#[derive(Debug)]
+pub(crate) struct Allowed(Option<Arc<AtomicUsize>>);
+
+impl Allowed {
+    /// For who doesn't count.
+    pub(crate) fn always() -> Allowed {
+        Allowed(None)
+    }
+}
+
+impl Drop for Allowed {
+    fn drop(&mut self) {
+        if let Some(left) = &self.0 {
+            left.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A file that is being written.
 pub(crate) struct Unsealed {
     file: OwnedFd,
     len: u64,
+    allowed: Allowed,
 }
 
 impl Unsealed {
-    pub(crate) fn new() -> io::Result<Unsealed> {
+    pub(crate) fn new(allowed: Allowed) -> io::Result<Unsealed> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = rustix::fs::memfd_create(c"ropewalk-payload", flags)?;
-        Ok(Unsealed { file, len: 0 })
+        Ok(Unsealed {
+            file,
+            len: 0,
+            allowed,
+        })
     }
 
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -57,6 +103,7 @@ impl Unsealed {
         Ok(Parcel {
             file: self.file,
             len: self.len,
+            _allowed: self.allowed,
         })
     }
 }
@@ -66,9 +113,17 @@ impl Unsealed {
 pub(crate) struct Parcel {
     file: OwnedFd,
     len: u64,
+    _allowed: Allowed,
 }
 
 impl Parcel {
+    /// Makes one of bytes that are there.
+    pub(crate) fn of(bytes: &[u8], allowed: Allowed) -> io::Result<Parcel> {
+        let mut file = Unsealed::new(allowed)?;
+        file.write(bytes)?;
+        file.seal()
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -78,7 +133,11 @@ impl Parcel {
         let seals = rustix::fs::fcntl_get_seals(&file);
         let size = rustix::fs::fstat(&file)?.st_size;
         match (seals, u64::try_from(size)) {
-            (Ok(seals), Ok(len)) if seals.contains(SEALS) => Ok(Parcel { file, len }),
+            (Ok(seals), Ok(len)) if seals.contains(SEALS) => Ok(Parcel {
+                file,
+                len,
+                _allowed: Allowed::always(),
+            }),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "a payload's file is not sealed",
@@ -163,24 +222,16 @@ pub(crate) fn send(socket: BorrowedFd<'_>, position: u64, parcel: &Parcel) -> io
     }
 }
 
-/// As [`send`], waiting for room.
+/// As [`send`], waiting for room; blocks the thread.
 pub(crate) fn send_all(socket: BorrowedFd<'_>, position: u64, parcel: &Parcel) -> io::Result<()> {
-    use rustix::event::{PollFd, PollFlags};
     loop {
         match send(socket, position, parcel) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return result,
         }
-        let mut poll = [PollFd::new(&socket, PollFlags::OUT)];
-        // A little while, as room for descriptors is not announced.
-        let pause = rustix::time::Timespec {
-            tv_sec: 0,
-            tv_nsec: 1_000_000,
-        };
-        match rustix::event::poll(&mut poll, Some(&pause)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        // Room for descriptors is not announced, so it is looked for again after a while. Nor is
+        // the other end's death found in another way.
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

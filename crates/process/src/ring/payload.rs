@@ -1,9 +1,10 @@
 //! What a task is given or returns, encoded: in memory, or, if it is large, in a parcel from the
-//! first byte on.
+//! first byte on. Where there are too many parcels already, large ones wait in memory too, and
+//! are put into a parcel when they are sent.
 
 use std::io;
 
-use super::parcel::{Opened, Parcel, Unsealed};
+use super::parcel::{Allowance, Allowed, Opened, Parcel, Unsealed};
 
 /// From here on a piece is written to the file directly, without being gathered first.
 const PIECE: usize = 64 << 10;
@@ -49,17 +50,25 @@ impl Arrived {
 pub(crate) struct Writer {
     bytes: Vec<u8>,
     memory_max: usize,
+    /// How many parcels there may be, if that is limited.
+    allowance: Option<Allowance>,
     file: Option<Unsealed>,
     error: Option<io::Error>,
 }
 
 impl Writer {
-    /// Keeps up to `memory_max` bytes in memory; uses `buffer`, which is cleared.
-    pub(crate) fn new(mut buffer: Vec<u8>, memory_max: usize) -> Writer {
+    /// Keeps up to `memory_max` bytes in memory, or all if there may be no further parcel; uses
+    /// `buffer`, which is cleared.
+    pub(crate) fn new(
+        mut buffer: Vec<u8>,
+        memory_max: usize,
+        allowance: Option<Allowance>,
+    ) -> Writer {
         buffer.clear();
         Writer {
             bytes: buffer,
             memory_max,
+            allowance,
             file: None,
             error: None,
         }
@@ -71,7 +80,7 @@ impl Writer {
             None => self.memory_max,
             Some(_) => PIECE,
         };
-        if self.bytes.len() + piece.len() <= limit {
+        if self.bytes.len().saturating_add(piece.len()) <= limit {
             self.bytes.extend_from_slice(piece);
             return Ok(());
         }
@@ -80,17 +89,37 @@ impl Writer {
 
     #[cold]
     fn spill(&mut self, piece: &[u8]) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(Unsealed::new()?),
-        };
-        file.write(&self.bytes)?;
-        self.bytes.clear();
-        if piece.len() >= PIECE {
-            return file.write(piece);
+        let mut gathered = std::mem::take(&mut self.bytes);
+        match self.file() {
+            None => {
+                self.memory_max = usize::MAX;
+                gathered.extend_from_slice(piece);
+            }
+            Some(file) => {
+                file.write(&gathered)?;
+                gathered.clear();
+                if piece.len() >= PIECE {
+                    file.write(piece)?;
+                } else {
+                    gathered.extend_from_slice(piece);
+                }
+            }
         }
-        self.bytes.extend_from_slice(piece);
+        self.bytes = gathered;
         Ok(())
+    }
+
+    /// The file, if there may be one.
+    fn file(&mut self) -> Option<&mut Unsealed> {
+        if self.file.is_none() {
+            let allowed = match &self.allowance {
+                Some(allowance) => allowance.take()?,
+                None => Allowed::always(),
+            };
+            // Without a descriptor it waits in memory, and perhaps there is one later.
+            self.file = Unsealed::new(allowed).ok();
+        }
+        self.file.as_mut()
     }
 
     /// As [`write`](Self::write); an error is kept for [`take_error`](Self::take_error).

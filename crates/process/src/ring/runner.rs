@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::arena::{self, Arena};
 use super::bell::Bell;
-use super::parcel;
+use super::parcel::{self, Allowed, Parcel};
 use super::payload::{Arrived, Payload};
 use super::reader::open;
 use super::slot::{DONE, Head, Place, READY, RUNNING, Seen, Slot};
@@ -177,9 +177,7 @@ impl Runner {
                 Some(place) => place,
                 None => {
                     // Too large, or the parent has not yet taken what is there.
-                    let mut file = parcel::Unsealed::new()?;
-                    file.write(bytes)?;
-                    self.send(&file.seal()?)?
+                    self.send(&Parcel::of(bytes, Allowed::always())?)?
                 }
             },
             Payload::Parcel(parcel) => self.send(parcel)?,
@@ -202,7 +200,7 @@ impl Runner {
         Ok(())
     }
 
-    fn send(&self, parcel: &parcel::Parcel) -> io::Result<Place> {
+    fn send(&self, parcel: &Parcel) -> io::Result<Place> {
         // The parent may have to take others before there is room.
         self.bell_of_parent().ring(true);
         parcel::send_all(self.socket.as_fd(), self.next, parcel)?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::arena::Arena;
 use super::bell::Bell;
-use super::parcel;
+use super::parcel::{self, Allowed, Parcel};
 use super::payload::Payload;
 use super::slot::{Head, Place, READY, REVOKED, RUNNING, Seen, Slot};
 use super::{INLINE, Layout, header};
@@ -103,9 +103,17 @@ impl Sender {
     }
 
     /// Publishes a task; its position. The worker is to be rung for afterwards.
-    pub(crate) fn publish(&mut self, code: u32, payload: &Payload) -> Result<u64, NoRoom> {
+    ///
+    /// A payload that is too large for the arena, and not in a parcel, is put into one here.
+    pub(crate) fn publish(&mut self, code: u32, payload: &mut Payload) -> Result<u64, NoRoom> {
         if self.room() == 0 {
             return Err(NoRoom::Full);
+        }
+        if let Payload::Bytes(bytes) = payload
+            && bytes.len() > self.shared.layout.arena_max()
+        {
+            let parcel = Parcel::of(bytes, Allowed::always()).map_err(NoRoom::Failed)?;
+            *payload = Payload::Parcel(parcel);
         }
         let position = self.head;
         let slot = self.shared.slot(position);

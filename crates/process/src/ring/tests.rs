@@ -51,7 +51,7 @@ fn serve(mut runner: Runner) -> u64 {
             Next::Task(task) => {
                 let mut bytes = task.payload.bytes(&buffer).to_vec();
                 bytes.reverse();
-                let mut writer = Writer::new(Vec::new(), runner.layout().arena_max());
+                let mut writer = Writer::new(Vec::new(), runner.layout().arena_max(), None);
                 for piece in bytes.chunks(100_000) {
                     writer.write(piece).unwrap();
                 }
@@ -68,7 +68,7 @@ fn serve(mut runner: Runner) -> u64 {
 fn payload(position: u64, len: usize) -> Payload {
     let bytes = (0..len).map(|at| (at as u64 * 31 + position) as u8);
     let bytes: Vec<u8> = bytes.collect();
-    let mut writer = Writer::new(Vec::new(), 1024);
+    let mut writer = Writer::new(Vec::new(), 1024, None);
     writer.write(&bytes).unwrap();
     writer.finish().unwrap()
 }
@@ -88,7 +88,7 @@ fn every_task_comes_back_once_and_in_order_whatever_its_size() {
     while taken < 2000 {
         while given < 2000 {
             let size = sizes[given as usize % sizes.len()];
-            match sender.publish(given as u32 * 2, &payload(given, size)) {
+            match sender.publish(given as u32 * 2, &mut payload(given, size)) {
                 Ok(position) => assert_eq!(position, given),
                 Err(NoRoom::Full) => break,
                 Err(NoRoom::Failed(error)) => panic!("{error}"),
@@ -137,7 +137,7 @@ fn a_task_that_was_revoked_is_never_run_and_all_others_are() {
         while sender.room() > 0 && given < 5000 {
             // Every fifth is large, to see that the parcels of the revoked are dropped.
             let size = if given % 5 == 0 { 2000 } else { 8 };
-            match sender.publish(given as u32, &payload(given, size)) {
+            match sender.publish(given as u32, &mut payload(given, size)) {
                 Ok(_) => given += 1,
                 Err(_) => break,
             }
@@ -177,12 +177,12 @@ fn whole_laps_of_revoked_tasks_are_gone_past() {
     } = pair(4, 0);
     let mut buffer = Vec::new();
     for position in 0..30 {
-        sender.publish(position, &payload(0, 4)).unwrap();
+        sender.publish(position, &mut payload(0, 4)).unwrap();
         assert!(sender.revoke(position.into()));
         assert!(reader.take(&mut buffer).unwrap().is_none());
         sender.collected(reader.next());
     }
-    sender.publish(30, &payload(0, 4)).unwrap();
+    sender.publish(30, &mut payload(0, 4)).unwrap();
     let Next::Task(task) = runner.take(&mut buffer).unwrap() else {
         panic!("the one that was not revoked");
     };
@@ -214,7 +214,7 @@ fn a_worker_that_writes_nonsense_is_found_out() {
             ..
         } = pair(4, 4096);
         let mut buffer = Vec::new();
-        sender.publish(1, &payload(0, 4)).unwrap();
+        sender.publish(1, &mut payload(0, 4)).unwrap();
         assert!(matches!(runner.take(&mut buffer), Ok(Next::Task(_))));
         let long = Payload::Bytes(vec![0; 200]);
         runner.finish(1, &long).unwrap();
@@ -248,4 +248,35 @@ fn a_file_that_is_not_sealed_is_refused() {
     rustix::net::sendmsg(&here, &data, &mut control, flags).unwrap();
     let error = super::parcel::receive(there.as_fd()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn with_too_many_parcels_payloads_wait_in_memory() {
+    use super::parcel::Allowance;
+    let allowance = Allowance::new(1);
+    let large = || {
+        let mut writer = Writer::new(Vec::new(), 100, Some(allowance.clone()));
+        for _ in 0..50 {
+            writer.write(&[7; 90]).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    let first = large();
+    let mut second = large();
+    assert!(matches!(first, Payload::Parcel(_)));
+    assert!(matches!(second, Payload::Bytes(_)));
+    assert_eq!((first.len(), second.len()), (4500, 4500));
+    drop(first);
+    assert!(matches!(large(), Payload::Parcel(_)));
+    let Pair {
+        mut sender,
+        mut runner,
+        ..
+    } = pair(4, 4096);
+    sender.publish(1, &mut second).unwrap();
+    let mut buffer = Vec::new();
+    let Next::Task(task) = runner.take(&mut buffer).unwrap() else {
+        panic!("a task");
+    };
+    assert_eq!(task.payload.bytes(&buffer), [7; 4500]);
 }

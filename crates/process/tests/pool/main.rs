@@ -2,6 +2,14 @@
 
 ropewalk_process::test_support!();
 
+mod alone;
 mod basics;
+mod cancel;
+mod deaths;
+mod ends;
+mod limits;
 mod measure;
+mod output;
+mod payloads;
+mod start;
 mod tasks;

@@ -1,0 +1,134 @@
+//! Workers that die, and tasks that panic: each harms one task at most.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use ropewalk_process::ProcessPool;
+use ropewalk_rt::JoinError;
+use ropewalk_rt::executor::RunTask;
+
+use crate::alone::{lives, wait_for};
+use crate::tasks;
+
+#[track_caller]
+fn death<T: std::fmt::Debug>(result: Result<T, JoinError>) -> (u32, ExitStatus) {
+    match result {
+        Err(JoinError::WorkerDied { pid, status }) => (pid, status),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_panic_comes_back_with_its_place_and_the_worker_goes_on() {
+    let pool = ProcessPool::new(1).unwrap();
+    let before = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+    let handle = pool
+        .submit(tasks::panics, ("so it is".to_owned(),))
+        .unwrap();
+    let error = handle.join().unwrap_err();
+    assert_eq!(error.panic_message(), Some("so it is"));
+    let panic = error.remote_panic().unwrap();
+    assert_eq!(panic.pid, before);
+    let location = panic.location.as_deref().unwrap();
+    assert!(location.contains("tests/pool/tasks.rs"), "{location}");
+    let after = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_backtrace_comes_along_if_it_is_asked_for() {
+    let pool = ProcessPool::builder()
+        .workers(1)
+        .env("RUST_BACKTRACE", "1")
+        .build()
+        .unwrap();
+    let handle = pool.submit(tasks::panics, ("look".to_owned(),)).unwrap();
+    let error = handle.join().unwrap_err();
+    let backtrace = error.remote_panic().unwrap().backtrace.clone().unwrap();
+    assert!(backtrace.contains("tasks::panics"), "{backtrace}");
+}
+
+#[test]
+fn a_workers_end_fails_its_task_and_says_how_it_ended() {
+    let pool = ProcessPool::new(2).unwrap();
+    let exit = pool.submit(tasks::exits, (3,)).unwrap().join();
+    assert_eq!(death(exit).1.code(), Some(3));
+    let exit = pool.submit(tasks::exits, (0,)).unwrap().join();
+    assert_eq!(death(exit).1.code(), Some(0));
+    let abort = pool.submit(tasks::aborts, ()).unwrap().join();
+    assert_eq!(death(abort).1.signal(), Some(libc::SIGABRT));
+    let kill = pool
+        .submit(tasks::kills_itself, (libc::SIGKILL,))
+        .unwrap()
+        .join();
+    assert_eq!(death(kill).1.signal(), Some(libc::SIGKILL));
+    let overflow = pool
+        .submit(tasks::overflows_its_stack, (0,))
+        .unwrap()
+        .join();
+    let signal = death(overflow).1.signal();
+    assert!(
+        matches!(signal, Some(libc::SIGSEGV | libc::SIGABRT)),
+        "{signal:?}"
+    );
+    let memory = pool
+        .submit(tasks::takes_too_much_memory, (1 << 30,))
+        .unwrap()
+        .join();
+    assert_eq!(death(memory).1.signal(), Some(libc::SIGABRT));
+    let still = pool.submit(tasks::square, (9,)).unwrap();
+    assert_eq!(still.join().unwrap(), 81);
+}
+
+#[test]
+fn tasks_given_ahead_to_a_worker_that_dies_are_run_by_others_once() {
+    let pool = ProcessPool::new(2).unwrap();
+    for round in 0..5 {
+        let handles: Vec<_> = (0..600)
+            .map(|n| match n % 200 {
+                7 => Err(pool.submit(tasks::exits, (9,)).unwrap()),
+                _ => Ok((n, pool.submit(tasks::square, (n,)).unwrap())),
+            })
+            .collect();
+        for handle in handles {
+            match handle {
+                Ok((n, handle)) => assert_eq!(handle.join().unwrap(), n * n, "{round}"),
+                Err(handle) => assert_eq!(death(handle.join()).1.code(), Some(9)),
+            }
+        }
+    }
+    assert_eq!(pool.insight().settled, 3000);
+}
+
+#[test]
+fn an_idle_worker_that_is_killed_is_replaced_and_nothing_fails() {
+    let pool = ProcessPool::new(1).unwrap();
+    let first = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(first as i32).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    wait_for("another worker", || {
+        let pids = pool.pids();
+        pids.len() == 1 && pids[0] != first
+    });
+    let second = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+    assert_ne!(first, second);
+    assert!(!lives(first));
+    assert_eq!(pool.insight().ended_workers, 1);
+}
+
+#[test]
+fn a_worker_that_is_stopped_holds_up_its_own_task_alone() {
+    let pool = ProcessPool::new(2).unwrap();
+    wait_for("two workers", || pool.pids().len() == 2);
+    let stuck = pool.submit(tasks::kills_itself, (libc::SIGSTOP,)).unwrap();
+    for n in 0..500 {
+        let handle = pool.submit(tasks::square, (n,)).unwrap();
+        assert_eq!(handle.join().unwrap(), n * n);
+    }
+    assert!(!stuck.is_finished());
+    stuck.cancel();
+    wait_for("a replacement", || pool.insight().ended_workers == 1);
+}

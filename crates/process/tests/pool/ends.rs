@@ -1,0 +1,234 @@
+//! How a pool ends, and that nothing is left of it.
+
+use std::time::Duration;
+
+use ropewalk_process::ProcessPool;
+use ropewalk_process::pool::PoolJoinError;
+use ropewalk_rt::executor::{Refusal, RunTask};
+
+use crate::alone::{self, lives, wait_for};
+use crate::tasks::{self, Blob};
+
+#[test]
+fn closed_it_does_what_it_has_and_takes_no_more() {
+    let pool = ProcessPool::new(2).unwrap();
+    let handles: Vec<_> = (0..300)
+        .map(|n| pool.submit(tasks::square, (n,)).unwrap())
+        .collect();
+    assert_eq!(pool.join(), Err(PoolJoinError::NotClosed));
+    pool.close();
+    let error = pool.submit(tasks::square, (1,)).unwrap_err();
+    assert!(error.is_closed());
+    let pids = pool.pids();
+    pool.join().unwrap();
+    for (n, handle) in handles.into_iter().enumerate() {
+        let result = handle.try_join().expect("a result");
+        assert_eq!(result.unwrap(), (n * n) as u64);
+    }
+    assert!(pids.into_iter().all(|pid| !lives(pid)));
+    assert_eq!(pool.pids(), []);
+}
+
+#[test]
+fn terminated_it_gives_everything_up() {
+    let pool = ProcessPool::new(2).unwrap();
+    wait_for("two workers", || pool.pids().len() == 2);
+    let pids = pool.pids();
+    let handles: Vec<_> = (0..20)
+        .map(|_| pool.submit(tasks::sleeps, (60_000,)).unwrap())
+        .collect();
+    pool.terminate();
+    for handle in handles {
+        assert!(handle.join().unwrap_err().is_cancelled());
+    }
+    pool.join().unwrap();
+    assert!(pids.into_iter().all(|pid| !lives(pid)));
+}
+
+#[test]
+fn shut_down_it_may_give_up_what_has_not_begun() {
+    let pool = ProcessPool::new(1).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mark");
+    let text = path.to_str().unwrap().to_owned();
+    let running = pool.submit(tasks::leaves_a_mark, (text, 50)).unwrap();
+    let pending: Vec<_> = (0..20)
+        .map(|_| pool.submit(tasks::sleeps, (60_000,)).unwrap())
+        .collect();
+    wait_for("the first one's begin", || path.exists());
+    pool.shutdown(true, true);
+    assert!(running.join().is_ok());
+    for handle in pending {
+        assert!(handle.join().unwrap_err().is_cancelled());
+    }
+}
+
+#[test]
+fn a_shutdown_that_takes_too_long_says_what_is_left() {
+    let pool = ProcessPool::new(1).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mark");
+    let text = path.to_str().unwrap().to_owned();
+    let running = pool.submit(tasks::leaves_a_mark, (text, 60_000)).unwrap();
+    let _pending = pool.submit(tasks::sleeps, (60_000,)).unwrap();
+    wait_for("the first one's begin", || path.exists());
+    let left = pool.shutdown_timeout(Duration::from_millis(20), false);
+    let expected = PoolJoinError::TimedOut {
+        pending: 1,
+        running: 1,
+    };
+    assert_eq!(left, Err(expected));
+    drop(pool);
+    assert!(running.join().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_full_queue_refuses_or_waits_as_it_is_told() {
+    let pool = ProcessPool::builder().workers(1).queue(2).build().unwrap();
+    let mut handles = Vec::new();
+    let refused = loop {
+        match pool.try_submit(tasks::sleeps, (60_000,)) {
+            Ok(handle) => handles.push(handle),
+            Err(error) => break error,
+        }
+        assert!(handles.len() < 100);
+    };
+    assert!(matches!(refused.reason, Refusal::Full), "{refused}");
+    assert_eq!(refused.work, (60_000,));
+    wait_for("a worker that runs one, and has one ahead", || {
+        if let Ok(handle) = pool.try_submit(tasks::sleeps, (60_000,)) {
+            handles.push(handle);
+        }
+        handles.len() == 4
+    });
+    let late = pool.submit_timeout(tasks::sleeps, (1,), Duration::from_millis(10));
+    assert!(matches!(late.unwrap_err().reason, Refusal::TimedOut));
+    std::thread::scope(|s| {
+        let waits = s.spawn(|| pool.submit(tasks::square, (3,)));
+        handles.pop().unwrap().cancel();
+        let handle = waits.join().unwrap().unwrap();
+        pool.terminate();
+        assert!(handle.join().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn who_waits_for_a_place_is_refused_when_the_pool_ends() {
+    let pool = ProcessPool::builder().workers(1).queue(1).build().unwrap();
+    while pool.try_submit(tasks::sleeps, (60_000,)).is_ok() {}
+    std::thread::scope(|s| {
+        let waiting: Vec<_> = (0..3)
+            .map(|_| s.spawn(|| pool.submit(tasks::sleeps, (60_000,))))
+            .collect();
+        while pool.try_submit(tasks::sleeps, (60_000,)).is_ok() {}
+        pool.terminate();
+        for waiting in waiting {
+            match waiting.join().unwrap() {
+                Ok(handle) => assert!(handle.join().unwrap_err().is_cancelled()),
+                Err(error) => assert!(error.is_closed(), "{error}"),
+            }
+        }
+    });
+}
+
+/// Descriptors, mappings of ours, children and threads.
+fn belongings() -> (usize, usize, usize) {
+    let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let maps = maps
+        .lines()
+        .filter(|line| line.contains("memfd:ropewalk"))
+        .count();
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let children = threads.map(|thread| {
+        let path = thread.unwrap().path().join("children");
+        let list = std::fs::read_to_string(path).unwrap_or_default();
+        list.split_whitespace().count()
+    });
+    (fds, maps, children.sum())
+}
+
+#[test]
+#[ignore = "needs a process of its own"]
+fn alone_nothing_is_left() {
+    let use_one = |round: u32| {
+        let pool = ProcessPool::new(2).unwrap();
+        let bytes = Blob(vec![1; 1 << 20]);
+        let large = pool.submit(tasks::same, (bytes.clone(),)).unwrap();
+        let dies = pool.submit(tasks::exits, (1,)).unwrap();
+        let long = pool.submit(tasks::sleeps, (60_000,)).unwrap();
+        // Those that are never run, with a file each.
+        let never = pool.submit(tasks::same, (bytes,)).unwrap();
+        large.join().unwrap();
+        dies.join().unwrap_err();
+        match round % 3 {
+            0 => drop(pool),
+            1 => {
+                pool.terminate();
+                pool.join().unwrap();
+            }
+            _ => {
+                long.cancel();
+                pool.shutdown(true, false);
+            }
+        }
+        drop((long, never));
+    };
+    for round in 0..3 {
+        use_one(round);
+    }
+    // Large results are decoded elsewhere, and dropped there.
+    let mut before = belongings();
+    wait_for("what is dropped later", || {
+        before = belongings();
+        (before.1, before.2) == (0, 0)
+    });
+    for round in 0..9 {
+        use_one(round);
+    }
+    wait_for("nothing more than before", || belongings() == before);
+}
+
+#[test]
+fn nothing_is_left() {
+    alone::run("ends::alone_nothing_is_left");
+}
+
+#[test]
+#[ignore = "needs a process of its own"]
+fn alone_many_tasks_with_few_descriptors() {
+    let limit = libc::rlimit {
+        rlim_cur: 256,
+        rlim_max: 256,
+    };
+    // SAFETY: a valid limit.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    let pool = ProcessPool::builder()
+        .workers(2)
+        .queue(100_000)
+        .build()
+        .unwrap();
+    let handles: Vec<_> = (0..100_000)
+        .map(|n| pool.submit(tasks::square, (n,)).unwrap())
+        .collect();
+    for (n, handle) in handles.into_iter().enumerate() {
+        assert_eq!(handle.join().unwrap(), (n * n) as u64);
+    }
+    // Large ones, of which each has a file while it is under way.
+    let hold = pool.submit(tasks::sleeps, (200,)).unwrap();
+    let large: Vec<_> = (0..1000)
+        .map(|n| {
+            pool.submit(tasks::same, (Blob(vec![n as u8; 300_000]),))
+                .unwrap()
+        })
+        .collect();
+    hold.join().unwrap();
+    for (n, handle) in large.into_iter().enumerate() {
+        assert_eq!(handle.join().unwrap().0[7], n as u8);
+    }
+}
+
+#[test]
+fn a_hundred_thousand_tasks_need_no_descriptors() {
+    alone::run("ends::alone_many_tasks_with_few_descriptors");
+}
