@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ropewalk_kernel::cancel::Cancelled;
-use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::{Portable, TaskFn};
 use ropewalk_rt::process::{ChildHandle, ChildStderr, ChildStdin, ChildStdout};
+use ropewalk_rt::{JoinError, JoinHandle, coroutine, promise};
 
 use super::builder::{Ours, ProcessBuilder};
 use super::{children, report};
@@ -132,6 +132,29 @@ impl<R: Portable> Process<R> {
             Some(waited) => self.take_if(waited),
             None => Err(self),
         }
+    }
+
+    /// Turns the process into a [`JoinHandle`], for what waits for tasks of all kinds: `race`,
+    /// `as_completed`, `async` code. Cancelling it kills the process.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](ropewalk_rt::spawn): a coroutine waits for the process.
+    pub fn into_join_handle(self) -> JoinHandle<R> {
+        let (promise, handle) = promise();
+        let child = self.handle();
+        handle.on_done(move |outcome: &Result<R, JoinError>| {
+            if matches!(outcome, Err(JoinError::Cancelled)) {
+                // Whoever waits for its end learns of it, should it not die of this.
+                let _ = child.kill();
+            }
+        });
+        let waits = coroutine::Builder::new().daemon(true).spawn(move || {
+            // Refused only if the handle was cancelled or nobody has it any more.
+            let _ = promise.settle(self.join());
+        });
+        drop(waits.expect("a coroutine for the process"));
+        JoinHandle::from(handle)
     }
 
     fn take_if(self, waited: io::Result<ExitStatus>) -> Result<Result<R, JoinError>, Self> {

@@ -218,3 +218,38 @@ fn a_cancelled_join_leaves_the_process() {
         assert!(handle.wait().unwrap().success());
     });
 }
+
+/// As a handle like any other: among coroutines, and killed by its cancellation.
+#[test]
+fn a_process_is_joined_among_other_tasks() {
+    on_each(|| {
+        let (process, _end) = waiting();
+        let endless = process.handle();
+        let quick = Process::spawn(exits, (4,)).unwrap();
+        let handles = [process.into_join_handle(), quick.into_join_handle()];
+        let mut completed = ropewalk_rt::as_completed(handles);
+        let (which, outcome) = completed.next().unwrap();
+        assert_eq!(which, 1);
+        assert_eq!(death(&outcome.unwrap_err()), (Some(4), None));
+        assert!(endless.is_alive());
+        drop(completed);
+        endless.kill().unwrap();
+
+        let (process, _end) = waiting();
+        let ended = process.handle();
+        let handle = process.into_join_handle();
+        handle.cancel();
+        assert!(handle.join().unwrap_err().is_cancelled());
+        assert_eq!(ended.wait().unwrap().signal(), Some(libc::SIGKILL));
+        // The coroutines that waited have gone when the runtime is looked at.
+        endless.wait().unwrap();
+    });
+}
+
+#[test]
+fn handles_go_everywhere() {
+    fn everywhere<T: Send + Sync>() {}
+    everywhere::<Process<std::cell::Cell<u8>>>();
+    everywhere::<ropewalk_process::ProcessHandle>();
+    everywhere::<ropewalk_process::Pipe<std::rc::Rc<u8>, std::rc::Rc<u8>>>();
+}
