@@ -1,15 +1,17 @@
 //! Accepting connections, and ending.
 //!
-//! Shutting down is: no further connection is accepted; those that wait for a request are
-//! closed; the others finish their request and say `Connection: close`; those that are left
+//! Shutting down is: no further connection is accepted; those that wait for another request
+//! are closed; the others finish their request and say `Connection: close`; those that are left
 //! at the deadline are cut off, and counted.
+//!
+//! A connection that was only just accepted waits for a request too, but its client has no way
+//! to know that nobody will answer: it has a second for its first request.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ropewalk_rt::cancel::{self, Token};
@@ -18,6 +20,7 @@ use ropewalk_rt::net::{TcpListener, TcpStream, ToSocketAddrs};
 use ropewalk_rt::sync::{Condvar, Mutex};
 
 use super::connection::{Connection, Notices};
+use super::stage::{Stage, Waiting};
 use super::{App, Config};
 
 /// An HTTP server, bound to an address and not yet serving.
@@ -48,7 +51,7 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Shared {
-    stopping: AtomicBool,
+    stage: Stage,
     /// Stands over each wait for a connection, while there is one who accepts.
     ///
     /// The socket itself is not shut down: another process may accept from it too.
@@ -67,11 +70,14 @@ struct Connections {
     given_up: bool,
 }
 
+/// How long a connection without a request is waited for when the server ends.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+
 /// A connection that is being served.
 #[derive(Debug)]
 struct Open {
     stream: TcpStream,
-    idle: AtomicBool,
+    state: Waiting,
 }
 
 impl Server {
@@ -128,7 +134,7 @@ impl Server {
         shared.connections.lock().accepting = true;
         let mut pause = Pause::default();
         let result = loop {
-            if shared.stopping.load(Ordering::SeqCst) {
+            if shared.stage.is_stopping() {
                 break Ok(());
             }
             shared.await_room(config.connections_max);
@@ -137,7 +143,7 @@ impl Server {
                     pause.reset();
                     shared.spawn(stream, peer, &app, &config);
                 }
-                Err(_) if shared.stopping.load(Ordering::SeqCst) => break Ok(()),
+                Err(_) if shared.stage.is_stopping() => break Ok(()),
                 // The caller, and with it the connections.
                 Err(error) if cancel::check().is_err() => break Err(error),
                 Err(error) => match pause.after(&error) {
@@ -162,7 +168,7 @@ impl Server {
 impl From<TcpListener> for Server {
     fn from(listener: TcpListener) -> Server {
         let shared = Arc::new(Shared {
-            stopping: AtomicBool::new(false),
+            stage: Stage::default(),
             accept: Mutex::new(None),
             connections: Mutex::new(Connections::default()),
             ended: Condvar::new(),
@@ -179,7 +185,7 @@ impl Shared {
     fn await_room(&self, most: usize) {
         let mut connections = self.connections.lock();
         self.ended.wait_while(&mut connections, |connections| {
-            connections.open.len() >= most && !self.stopping.load(Ordering::SeqCst)
+            connections.open.len() >= most && !self.stage.is_stopping()
         });
     }
 
@@ -194,7 +200,7 @@ impl Shared {
         let _ = stream.set_nodelay(true);
         let open = Arc::new(Open {
             stream,
-            idle: AtomicBool::new(false),
+            state: Waiting::default(),
         });
         let number = {
             let mut connections = self.connections.lock();
@@ -214,17 +220,17 @@ impl Shared {
                 return;
             };
             let notices = Notices {
-                stopping: &shared.stopping,
-                idle: &open.idle,
+                stage: &shared.stage,
+                waiting: &open.state,
             };
             Connection::new(&open.stream, Some(peer), &app, &config, notices).run();
         });
     }
 
-    /// Closes the connections that wait for a request.
+    /// Closes the connections that wait for a request and need not any longer.
     fn close_idle(&self) {
         for open in self.connections.lock().open.values() {
-            if open.idle.load(Ordering::SeqCst) {
+            if open.state.is_over(&self.stage) {
                 // What came before this is still read, and answered.
                 let _ = open.stream.shutdown(Shutdown::Read);
             }
@@ -330,7 +336,7 @@ impl Handle {
     /// How many were cut off. A handler that doesn't use its connection may run on.
     pub fn shutdown(&self, patience: Duration) -> Result<(), Unfinished> {
         let shared = &self.shared;
-        shared.stopping.store(true, Ordering::SeqCst);
+        shared.stage.stop();
         if let Some(token) = &*shared.accept.lock() {
             // The accept fails then, and finds `stopping` set.
             token.cancel();
@@ -338,16 +344,17 @@ impl Handle {
         shared.ended.notify_all();
         shared.close_idle();
         let deadline = Instant::now() + patience;
+        let first_requests_until = deadline.min(Instant::now() + FIRST_REQUEST_GRACE);
+        let mut until = first_requests_until;
         let mut connections = shared.connections.lock();
         while connections.accepting || !connections.open.is_empty() {
-            if shared
-                .ended
-                .wait_until(&mut connections, deadline)
-                .timed_out()
-            {
-                break;
-            }
-            if connections.accepting {
+            if shared.ended.wait_until(&mut connections, until).timed_out() {
+                if until == deadline {
+                    break;
+                }
+                until = deadline;
+                shared.stage.end_first_requests();
+            } else if connections.accepting {
                 continue;
             }
             // One may have been accepted while the stop was on its way.

@@ -13,7 +13,6 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -24,6 +23,7 @@ use super::answer::{self, Asked};
 use super::body::{RequestBody, Wire};
 use super::request::Request;
 use super::response::{Body, Response, Upgrade, Upgraded, plain};
+use super::stage::{Stage, Waiting};
 use super::{App, Config};
 use crate::codec::body::Decoder;
 use crate::codec::{self, ProtocolError, RequestHead};
@@ -73,16 +73,18 @@ impl Stream for &TcpStream {
 }
 
 /// What the server says to a connection while it runs.
+#[derive(Clone, Copy)]
 pub(super) struct Notices<'a> {
-    /// The server is shutting down.
-    pub(super) stopping: &'a AtomicBool,
-    /// The connection waits for a request.
-    pub(super) idle: &'a AtomicBool,
+    /// How far the server's end has come.
+    pub(super) stage: &'a Stage,
+    /// Whether the connection waits for a request.
+    pub(super) waiting: &'a Waiting,
 }
 
 pub(super) struct Connection<'a, S> {
     wire: TcpWire<'a, S>,
     head: RequestHead,
+    had_request: bool,
     app: &'a App,
     peer: Option<SocketAddr>,
     notices: Notices<'a>,
@@ -134,6 +136,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         Connection {
             wire,
             head: RequestHead::default(),
+            had_request: false,
             app,
             peer,
             notices,
@@ -165,6 +168,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         match parsed {
             Ok(Some(length)) => {
                 wire.consume(length);
+                self.had_request = true;
                 self.answer()
             }
             Ok(None) => self.receive(),
@@ -177,14 +181,15 @@ impl<'a, S: Stream> Connection<'a, S> {
         let wire = &mut self.wire;
         wire.flush()?;
         if wire.start == wire.end {
-            // Between two requests.
-            self.notices.idle.store(true, Ordering::SeqCst);
-            if self.notices.stopping.load(Ordering::SeqCst) {
+            // Before the first request, or between two.
+            let Notices { stage, waiting } = self.notices;
+            waiting.begin(!self.had_request);
+            if waiting.is_over(stage) {
                 return Err(End::Close);
             }
             wire.stream.limit_read(wire.config.idle_timeout);
             let received = wire.receive();
-            self.notices.idle.store(false, Ordering::SeqCst);
+            waiting.end();
             return match received? {
                 0 => Err(End::Close),
                 _ => Ok(()),
@@ -266,7 +271,7 @@ impl<'a, S: Stream> Connection<'a, S> {
                 && !panicked
                 && !held_back
                 && !too_much
-                && !self.notices.stopping.load(Ordering::Relaxed),
+                && !self.notices.stage.is_stopping(),
         };
         let wire = &mut self.wire;
         let keep = wire.encode(response, &asked)?;
@@ -538,10 +543,9 @@ impl App {
             output: Vec::new(),
             writes: 0,
         };
-        let no = AtomicBool::new(false);
         let notices = Notices {
-            stopping: &no,
-            idle: &AtomicBool::new(false),
+            stage: &Stage::default(),
+            waiting: &Waiting::default(),
         };
         let config = Config::default();
         let memory = Connection::new(memory, None, self, &config, notices).run();

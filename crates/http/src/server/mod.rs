@@ -16,7 +16,7 @@
 //! | `response.rs` | what a handler gives |
 //! | `connection.rs` | the loop of one connection; deadlines, draining, closing |
 //! | `answer.rs` | encoding a response |
-//! | `accept.rs` | accepting, limits, shutting down |
+//! | `accept.rs`, `stage.rs` | accepting, limits, shutting down |
 //! | `date.rs` | the `Date` field |
 
 mod accept;
@@ -27,6 +27,7 @@ mod connection;
 mod date;
 mod request;
 mod response;
+mod stage;
 
 pub use accept::{Handle, Server, Unfinished};
 pub use app::{App, Handler};

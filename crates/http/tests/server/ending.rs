@@ -134,3 +134,28 @@ fn cancelling_who_serves_ends_it() {
     assert!(serving.join().unwrap().is_err());
     assert!(std::net::TcpStream::connect(addr).is_err());
 }
+
+// Its client can't know that nobody would answer: with a restart, that request would be lost.
+#[test]
+fn a_connection_gets_its_first_request_answered() {
+    let site = Site::of(App::new().get("/", |_: &mut Request| "home"));
+    let mut used = site.connect();
+    assert_eq!(used.get("/").status, 200);
+    let mut fresh = site.connect();
+    let mut silent = site.connect();
+    while site.handle.connections() < 3 {
+        std::thread::yield_now();
+    }
+    let handle = site.handle.clone();
+    let shutdown = std::thread::spawn(move || handle.shutdown(LONG));
+    assert_eq!(used.rest(), "");
+    fresh.send("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
+    let answer = fresh.answer();
+    assert_eq!((answer.body.as_str(), answer.closes()), ("home", true));
+    // One that says nothing is not waited for to the deadline.
+    assert_eq!(silent.rest(), "");
+    fresh.end_writing();
+    assert_eq!(fresh.rest(), "");
+    assert_eq!(shutdown.join().unwrap(), Ok(()));
+    site.join().unwrap();
+}
