@@ -456,7 +456,9 @@ impl Shop<'_, '_> {
         }
     }
 
+    /// Tells the observer, for whom the handle's list is up to date.
     fn tell(&self, event: Event) {
+        self.publish();
         (self.plan.observer)(&event);
     }
 }
