@@ -61,6 +61,7 @@
 //! | P4 | `multiprocessing.Pipe(duplex)`, `send`, `recv`, `poll`, `EOFError` | `p4_pipe` |
 //! | P5 | `multiprocessing.Value('d')`, `Array('i')`, all type codes, `lock=False`, `get_lock()` | `p5_shared` |
 //! | P8 | `multiprocessing.Lock`, `RLock`, `Semaphore`, `BoundedSemaphore`, `Event`, `Condition`, `Barrier` as arguments | `p8_locks` |
+//! | P7 | many processes with many coroutines each, on one port | `p7_prefork` |
 //! | F1 | a file read in a worker thread, with a callback | `f1_callback` |
 //! | F2 | truly asynchronous local I/O | `f2_async_io` |
 //!

@@ -1,9 +1,10 @@
-//! Rows P1, P2 and P4: processes that run a task each, and pipes between them.
+//! Rows P1, P2, P4 and P7: processes that run a task each, pipes between them, and a prefork site.
 
 use ropewalk::process;
+use ropewalk::process::prefork::Event;
 
 use crate::program::p4_pipe::{Answer, Question};
-use crate::program::{p1_process, p2_memory, p4_pipe};
+use crate::program::{p1_process, p2_memory, p4_pipe, p7_prefork};
 
 /// P1: what is seen of a process from outside and from inside agrees.
 #[ropewalk::test]
@@ -66,4 +67,38 @@ fn one_way_and_shared() {
     let (why, back) = p4_pipe::send_to_nobody().unwrap();
     assert!(why.contains("closed"));
     assert_eq!(back, "anybody?");
+}
+
+/// P7: a crash takes one process down; the others' requests are answered, and it is replaced.
+#[ropewalk::test]
+fn a_crashed_process_of_a_site_is_replaced() {
+    let site = p7_prefork::Site::start(3).unwrap();
+    let clients = p7_prefork::clients(&site, 3).unwrap();
+    let victim = clients[0].1.clone();
+    assert!(!site.crash(&clients[0].0));
+    for (client, pid) in clients.iter().filter(|(_, pid)| *pid != victim) {
+        assert_eq!(site.ask(client, "/who").unwrap(), *pid);
+    }
+    site.wait_for(|event| matches!(event, Event::Died { .. }));
+    site.wait_for(|event| matches!(event, Event::Ready { .. }));
+    assert_eq!(site.pids().len(), 3);
+    assert!(!site.pids().contains(&victim));
+    site.stop().unwrap();
+}
+
+/// P7: all processes are new after a reload, and nobody who asked meanwhile was left without an
+/// answer; each process serves many at once.
+#[ropewalk::test]
+fn a_site_is_reloaded_under_load() {
+    let site = p7_prefork::Site::start(2).unwrap();
+    p7_prefork::clients(&site, 2).unwrap();
+    let (answered, most) = p7_prefork::crowd(&site, 20);
+    assert_eq!(answered, 20);
+    assert!(most > 1);
+    let old = site.pids();
+    let (asked, lost) = p7_prefork::reload_under_load(&site);
+    assert!(asked > 0);
+    assert_eq!(lost, 0);
+    assert!(site.pids().is_disjoint(&old));
+    site.stop().unwrap();
 }

@@ -312,6 +312,20 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "p7_prefork",
+        arguments: &[],
+        lines: &[
+            "two processes on one port: true",
+            "40 slow ones at once: 40 answered",
+            "many at once in one process: true",
+            "a crash: its own request was answered: false",
+            "those of the other are served on: true",
+            "another took its place: true",
+            "a reload: 0 requests lost, asked meanwhile: true",
+            "all are new: true",
+        ],
+    },
+    Run {
         program: "p5_shared",
         arguments: &[],
         lines: &[
