@@ -8,13 +8,12 @@ pub(crate) const USAGE: &str = "\
 usage: ropewalk-bench NAME [--quick] [--rounds N] [--only CONTENDER,...]
 
   NAME       switch, spawn, memory, mutex, channel, timers, udp, files, echo, http, http-pipelined,
-             executor, run
-             or all
+             executor, run, process or all
   --quick    fewer and shorter rounds: about 20 s for each NAME
   --rounds   how many rounds to take medians over
   --only     run these contenders alone (their names are those of the output)";
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "switch",
     "spawn",
     "memory",
@@ -28,6 +27,7 @@ const NAMES: [&str; 14] = [
     "http-pipelined",
     "executor",
     "run",
+    "process",
     "all",
 ];
 

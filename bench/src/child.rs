@@ -11,6 +11,7 @@
 //! | tasks | nothing | `switch TASKS YIELDS`, `switch-calls TASKS YIELDS`, `spawn BATCH BATCHES` | nanoseconds |
 //! | tasks | nothing | `sleepers COUNT BUFFER` | four numbers, see `memory::hold` |
 //! | waiting | nothing | a command of `mutex`, `channel`, `timers`, `udp`, `files` or `executor` and three numbers | four numbers, see `Fixed::run` |
+//! | pools | nothing | `pipelined TASKS 0`, `trips TASKS 0`, `payload-in TASKS BYTES`, `payload-back TASKS BYTES` | nanoseconds |
 //! | echo, http, http-pipelined | its port | `usage` | user and system microseconds |
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use crate::measure::{self, Usage};
 use crate::memory;
-use crate::peers::{self, Fixed, YieldSite};
+use crate::peers::{self, Fixed, YieldSite, pools};
 
 /// How long the parent waits for an answer before it gives a child up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -32,6 +33,8 @@ pub(crate) enum Role {
     Tasks,
     /// Locks, sends, sleeps and forks on request: `mutex`, `channel`, `timers` and others.
     Waiting,
+    /// Gives tasks to a pool of processes on request: `process`.
+    Pools,
     /// Serves a TCP echo.
     Echo,
     /// Serves HTTP.
@@ -41,9 +44,10 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    const ALL: [Role; 5] = [
+    const ALL: [Role; 6] = [
         Role::Tasks,
         Role::Waiting,
+        Role::Pools,
         Role::Echo,
         Role::Http,
         Role::HttpPipelined,
@@ -53,6 +57,7 @@ impl Role {
         match self {
             Role::Tasks => "tasks",
             Role::Waiting => "waiting",
+            Role::Pools => "pools",
             Role::Echo => "echo",
             Role::Http => "http",
             Role::HttpPipelined => "http-pipelined",
@@ -86,6 +91,14 @@ impl Child {
             Some(driver) => command.env("ROPEWALK_DRIVER", driver),
             None => command.env_remove("ROPEWALK_DRIVER"),
         };
+        Child::of(&mut command)
+    }
+
+    /// Starts a process that speaks as such a child does.
+    ///
+    /// # Errors
+    /// If the process can't be started.
+    pub(crate) fn of(command: &mut Command) -> io::Result<Child> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -187,6 +200,7 @@ pub(crate) fn play(role: Role, contender: &str, core: Option<usize>) {
     match role {
         Role::Tasks => run_tasks(contender),
         Role::Waiting => wait_on_request(contender),
+        Role::Pools => give_to_pool(contender),
         Role::Echo => serve(peers::echo_server(contender)),
         Role::Http => serve(peers::http_server(contender, false)),
         Role::HttpPipelined => serve(peers::http_server(contender, true)),
@@ -227,6 +241,17 @@ fn wait_on_request(contender: &str) {
         let (command, rest) = line.split_once(' ').expect("a command and its numbers");
         let counts = numbers(rest).expect("three numbers");
         say(&fixed.run(contender, command, counts));
+    }
+}
+
+fn give_to_pool(contender: &str) {
+    let mut pool = peers::pool(contender).expect("a pool of processes");
+    for line in io::stdin().lock().lines() {
+        let line = line.expect("readable standard input");
+        let (command, rest) = line.split_once(' ').expect("a command and its numbers");
+        let [count, bytes] = numbers(rest).expect("two numbers");
+        let spent = pools::work(pool.as_mut(), command, count, bytes);
+        say(&spent.as_nanos().to_string());
     }
 }
 

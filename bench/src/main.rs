@@ -8,7 +8,8 @@
 //! one benchmark each; `peers` holds the contenders' side of them; `child` runs a contender in
 //! a process of its own; `contest` takes the contenders' turns, `server` for the servers,
 //! `paced` for the others; `load` generates the load of the server benchmarks; `measure` reads
-//! clocks and counters; `report` prints.
+//! clocks and counters; `report` prints. `run` and `process` start the programs and the pools
+//! of processes that they compare.
 
 mod arguments;
 mod channel;
@@ -26,6 +27,7 @@ mod memory;
 mod mutex;
 mod paced;
 mod peers;
+mod process;
 mod report;
 mod response;
 mod run;
@@ -42,7 +44,7 @@ use report::Report;
 
 type Benchmark = fn(&Arguments) -> Report;
 
-const BENCHMARKS: [(&str, Benchmark); 13] = [
+const BENCHMARKS: [(&str, Benchmark); 14] = [
     ("switch", switch::run),
     ("spawn", spawn::run),
     ("memory", memory::run),
@@ -56,9 +58,13 @@ const BENCHMARKS: [(&str, Benchmark); 13] = [
     ("http-pipelined", http::run_pipelined),
     ("executor", executor::run),
     ("run", run::run),
+    ("process", process::run),
 ];
 
 fn main() -> ExitCode {
+    // Whoever is a worker process of one of the two never comes back from there.
+    ropewalk::process::init();
+    procspawn::init();
     let arguments = match arguments::parse(std::env::args().skip(1)) {
         Ok(Invocation::Child {
             role,

@@ -102,6 +102,24 @@ pub(crate) fn compare(
     )
 }
 
+/// As [`compare`], on all cores, of contenders that `start` starts.
+pub(crate) fn compare_started(
+    title: &str,
+    contenders: &[&'static str],
+    rounds: usize,
+    portion_time: Duration,
+    request: &Request,
+    start: impl Fn(&'static str) -> io::Result<Child>,
+) -> Vec<Entry<f64>> {
+    contest::interleave(
+        title,
+        contenders,
+        rounds,
+        |contender| Paced::set_up(start(contender)?, request, portion_time),
+        Paced::sample,
+    )
+}
+
 /// Where a contender of `mutex`, `channel` and `timers` runs, and how long a portion of its work
 /// is to last.
 #[derive(Clone, Copy, PartialEq, Eq)]

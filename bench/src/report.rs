@@ -9,7 +9,7 @@ use crate::contest::Entry;
 use crate::measure::median;
 
 /// The crates whose versions belong to a result.
-const PEERS: [&str; 13] = [
+const PEERS: [&str; 14] = [
     "tokio",
     "rayon",
     "parking_lot",
@@ -23,6 +23,7 @@ const PEERS: [&str; 13] = [
     "monoio",
     "glommio",
     "compio",
+    "procspawn",
 ];
 
 /// Ropewalk's rows; the first that has a value is what the ratios are about.

@@ -13,6 +13,7 @@ mod locks;
 mod may;
 mod may_minihttp;
 mod messages;
+pub(crate) mod pools;
 mod reads;
 mod rings;
 mod ropewalk;
@@ -97,6 +98,11 @@ pub(crate) fn http_server(contender: &str, pipelined: bool) -> Option<io::Result
         "bare-epoll" => bare::serve_http(),
         _ => return None,
     })
+}
+
+/// The pool of processes of that name, if there is one.
+pub(crate) fn pool(contender: &str) -> Option<Box<dyn pools::Pool>> {
+    pools::pool(contender)
 }
 
 /// The driver that the contender's process is to use, if it is one of Ropewalk's.
