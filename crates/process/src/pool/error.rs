@@ -1,4 +1,4 @@
-//! Why a pool of processes could not go on, or not yet end.
+//! Why a pool of processes could not go on.
 
 use std::error::Error;
 use std::fmt;
@@ -24,38 +24,3 @@ impl fmt::Display for PoolBroken {
 }
 
 impl Error for PoolBroken {}
-
-/// Why [`ProcessPool::join`](super::ProcessPool::join) came back without the pool's end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PoolJoinError {
-    /// The pool still takes tasks, so it would never end: close it first.
-    NotClosed,
-    /// The caller was cancelled while it waited.
-    Cancelled,
-    /// The time was over, with so many tasks still to be done.
-    TimedOut {
-        /// Tasks that no worker had begun.
-        pending: usize,
-        /// Tasks that were being run.
-        running: usize,
-    },
-}
-
-impl fmt::Display for PoolJoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PoolJoinError::NotClosed => {
-                f.write_str("the pool is still open and would never end: close it before joining")
-            }
-            PoolJoinError::Cancelled => f.write_str("cancelled while waiting for the pool's end"),
-            PoolJoinError::TimedOut { pending, running } => write!(
-                f,
-                "the pool has not ended in time: {running} tasks are running, {pending} have not \
-                 begun"
-            ),
-        }
-    }
-}
-
-impl Error for PoolJoinError {}

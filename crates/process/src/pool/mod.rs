@@ -20,7 +20,7 @@ mod wire;
 mod worker;
 
 pub use builder::ProcessPoolBuilder;
-pub use error::{PoolBroken, PoolJoinError};
+pub use error::PoolBroken;
 pub use insight::{PoolInsight, WorkerInsight};
 pub use submit::WithTimeout;
 
@@ -32,6 +32,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ropewalk_rt::JoinError;
+use ropewalk_rt::executor::{self, Pool, PoolJoinError};
 use ropewalk_rt::sync::{Event, Semaphore};
 use rustix::event::EventfdFlags;
 
@@ -107,7 +108,7 @@ type Initializer = Arc<dyn Fn() -> Result<(u32, Vec<u8>, Vec<OwnedFd>), StartErr
 ///     let pool = ProcessPool::new(2)?;
 ///     let handle = pool.submit(square, (12,))?;
 ///     assert_eq!(handle.join()?, 144);
-///     pool.shutdown(true, false);
+///     pool.shutdown(true, false)?;
 ///     Ok(())
 /// }
 /// ```
@@ -235,7 +236,7 @@ impl ProcessPool {
     ///
     /// # Errors
     ///
-    /// [`PoolJoinError::NotClosed`], or if the caller is cancelled.
+    /// [`PoolJoinError::StillOpen`], or if the caller is cancelled.
     pub fn join(&self) -> Result<(), PoolJoinError> {
         self.check_closed()?;
         let waited = self.inner.ended.wait();
@@ -267,7 +268,7 @@ impl ProcessPool {
 
     fn check_closed(&self) -> Result<(), PoolJoinError> {
         match self.inner.state().stage {
-            Stage::Open => Err(PoolJoinError::NotClosed),
+            Stage::Open => Err(PoolJoinError::StillOpen),
             _ => Ok(()),
         }
     }
@@ -287,24 +288,32 @@ impl ProcessPool {
 
     /// Takes no more tasks. With `cancel_pending` those that have not begun are given up
     /// ([`JoinError::Cancelled`]); the others are done. With `wait` it returns when that is so and
-    /// the workers are gone, or when the caller is cancelled; else at once.
-    pub fn shutdown(&self, wait: bool, cancel_pending: bool) {
+    /// the workers are gone; else at once.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolJoinError::Cancelled`] if the caller is cancelled while it waits.
+    pub fn shutdown(&self, wait: bool, cancel_pending: bool) -> Result<(), PoolJoinError> {
         if cancel_pending {
-            let mut after = After::default();
-            {
-                let mut state = self.inner.state();
-                if matches!(state.stage, Stage::Open) {
-                    state.stage = Stage::Closed;
-                }
-                state.cancel_pending(&mut after);
-            }
-            self.inner.finish(after);
+            self.cancel_pending();
         }
         self.close();
-        if wait {
-            // Cancelled, the caller doesn't want to wait.
-            let _ = self.join();
+        if wait { self.join() } else { Ok(()) }
+    }
+
+    /// Takes no more tasks, and gives up those that have not begun: joining them gives
+    /// [`JoinError::Cancelled`]. The others are done.
+    pub fn cancel_pending(&self) {
+        let mut after = After::default();
+        {
+            let mut state = self.inner.state();
+            if matches!(state.stage, Stage::Open) {
+                state.stage = Stage::Closed;
+            }
+            state.cancel_pending(&mut after);
+            state.end_if_done(&mut after);
         }
+        self.inner.finish(after);
     }
 
     /// As [`shutdown`](Self::shutdown) with `wait`, for `timeout` at most.
@@ -318,13 +327,50 @@ impl ProcessPool {
         timeout: Duration,
         cancel_pending: bool,
     ) -> Result<(), PoolJoinError> {
-        self.shutdown(false, cancel_pending);
+        self.shutdown(false, cancel_pending)?;
         self.join_timeout(timeout)
     }
 
     /// Says whether the pool takes tasks.
     pub fn is_open(&self) -> bool {
         matches!(self.inner.state().stage, Stage::Open)
+    }
+}
+
+impl Pool for ProcessPool {
+    fn close(&self) {
+        ProcessPool::close(self);
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.is_open()
+    }
+
+    fn cancel_pending(&self) {
+        ProcessPool::cancel_pending(self);
+    }
+
+    fn terminate(&self) {
+        ProcessPool::terminate(self);
+    }
+
+    fn join_until(&self, deadline: Option<Instant>) -> Result<(), PoolJoinError> {
+        match deadline {
+            Some(deadline) => self.join_deadline(deadline),
+            None => ProcessPool::join(self),
+        }
+    }
+
+    fn insights(&self) -> Vec<executor::WorkerInsight> {
+        let insight = |worker: WorkerInsight| {
+            let mut insight = executor::WorkerInsight::new(worker.name);
+            insight.tasks = worker.tasks;
+            insight.busy = worker.busy;
+            insight.idle = worker.idle;
+            insight.start_up = worker.start_up;
+            insight
+        };
+        self.insight().workers.into_iter().map(insight).collect()
     }
 }
 

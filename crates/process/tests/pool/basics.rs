@@ -27,7 +27,7 @@ fn results_come_back() {
     assert_eq!(insight.settled, 2002);
     let tasks: u64 = insight.workers.iter().map(|worker| worker.tasks).sum();
     assert_eq!(tasks, 2002);
-    pool.shutdown(true, false);
+    pool.shutdown(true, false).unwrap();
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn coroutines_submit_and_wait_with_one_worker_and_with_two() {
                     .map(|handle| handle.join().unwrap())
                     .sum()
             });
-            pool.shutdown(true, false);
+            pool.shutdown(true, false).unwrap();
             sum
         });
         assert_eq!(sum, (0..200).map(|n| n * n).sum::<u64>());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ropewalk_process::ProcessPool;
-use ropewalk_process::pool::PoolJoinError;
+use ropewalk_rt::executor::PoolJoinError;
 use ropewalk_rt::executor::{Refusal, RunTask};
 
 use crate::alone::{self, lives, wait_for};
@@ -15,7 +15,7 @@ fn closed_it_does_what_it_has_and_takes_no_more() {
     let handles: Vec<_> = (0..300)
         .map(|n| pool.submit(tasks::square, (n,)).unwrap())
         .collect();
-    assert_eq!(pool.join(), Err(PoolJoinError::NotClosed));
+    assert_eq!(pool.join(), Err(PoolJoinError::StillOpen));
     pool.close();
     let error = pool.submit(tasks::square, (1,)).unwrap_err();
     assert!(error.is_closed());
@@ -56,7 +56,7 @@ fn shut_down_it_may_give_up_what_has_not_begun() {
         .map(|_| pool.submit(tasks::sleeps, (60_000,)).unwrap())
         .collect();
     wait_for("the first one's begin", || path.exists());
-    pool.shutdown(true, true);
+    pool.shutdown(true, true).unwrap();
     assert!(running.join().is_ok());
     for handle in pending {
         assert!(handle.join().unwrap_err().is_cancelled());
@@ -169,7 +169,7 @@ fn alone_nothing_is_left() {
             }
             _ => {
                 long.cancel();
-                pool.shutdown(true, false);
+                pool.shutdown(true, false).unwrap();
             }
         }
         drop((long, never));

@@ -19,7 +19,7 @@ fn print_something(prefix: bool) {
     };
     both("one\ntwo\nhalf", "to the error\n");
     both(" a line\nunended", "");
-    pool.shutdown(true, false);
+    pool.shutdown(true, false).unwrap();
 }
 
 #[test]

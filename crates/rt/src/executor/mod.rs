@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::{JoinError, JoinHandle};
 
 pub use coroutine_pool::CoroutinePool;
-pub use end::PoolJoinError;
+pub use end::{Pool, PoolJoinError};
 pub use insight::WorkerInsight;
 pub use join::join;
 pub use map::{AsTheyCome, InOrder, Map, MapUnordered, Order};

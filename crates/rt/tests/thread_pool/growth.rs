@@ -99,7 +99,7 @@ fn an_idle_thread_ends_and_another_comes_when_needed() {
             assert_eq!(pool.live_threads(), 4);
             gate.open();
             wait_until("all threads have gone", || pool.live_threads() == 0);
-            let threads: u64 = pool.insights().iter().map(|one| one.threads).sum();
+            let threads: u64 = pool.thread_insights().iter().map(|one| one.threads).sum();
             assert_eq!(threads, 4 * round);
         }
     });
@@ -165,7 +165,7 @@ fn each_worker_tells_what_it_did() {
             pool.spawn(move || gate.pass()).unwrap();
         }
         gate.await_waiting(2);
-        let seen = pool.insights();
+        let seen = pool.thread_insights();
         assert!(
             seen.iter()
                 .all(|one| one.alive && !one.idle && one.threads == 1)
@@ -174,7 +174,7 @@ fn each_worker_tells_what_it_did() {
         assert!(seen.iter().all(|one| one.start_up > Duration::ZERO));
         gate.open();
         wait_until("both idle", || pool.idle_threads() == 2);
-        let seen = pool.insights();
+        let seen = pool.thread_insights();
         assert!(seen.iter().all(|one| one.running == 0 && one.tasks == 1));
         assert!(seen.iter().all(|one| one.busy > Duration::ZERO));
     });

@@ -20,7 +20,7 @@ use ropewalk_kernel::runtime;
 use ropewalk_kernel::wait::{Limit, Outcome, may_wait};
 
 use super::{
-    Patience, PoolJoinError, Portable, Refusal, RunTask, SpawnClosure, SubmitError, TaskFn,
+    Patience, Pool, PoolJoinError, Portable, Refusal, RunTask, SpawnClosure, SubmitError, TaskFn,
     WorkerInsight, call_each,
 };
 use crate::cancel::WaitError;
@@ -255,7 +255,10 @@ impl CoroutinePool {
         }
         match self.group.wait_idle(limit) {
             Outcome::Woken => Ok(()),
-            Outcome::Expired => Err(PoolJoinError::TimedOut),
+            Outcome::Expired => {
+                let (running, pending) = self.turns.counts();
+                Err(PoolJoinError::TimedOut { pending, running })
+            }
             Outcome::Cancelled => Err(PoolJoinError::Cancelled),
         }
     }
@@ -364,6 +367,33 @@ impl RunTask for CoroutinePool {
 
     fn width(&self) -> usize {
         CoroutinePool::width(self)
+    }
+}
+
+impl Pool for CoroutinePool {
+    fn close(&self) {
+        CoroutinePool::close(self);
+    }
+
+    fn is_closed(&self) -> bool {
+        CoroutinePool::is_closed(self)
+    }
+
+    fn cancel_pending(&self) {
+        CoroutinePool::cancel_pending(self);
+    }
+
+    fn terminate(&self) {
+        CoroutinePool::terminate(self);
+    }
+
+    fn join_until(&self, deadline: Option<Instant>) -> Result<(), PoolJoinError> {
+        let deadline = deadline.map(clock::instant_to_ns);
+        self.join_limited(Limit::cancellable(deadline))
+    }
+
+    fn insights(&self) -> Vec<WorkerInsight> {
+        CoroutinePool::insights(self)
     }
 }
 

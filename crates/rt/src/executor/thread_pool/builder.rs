@@ -184,6 +184,8 @@ impl<S: 'static> ThreadPoolBuilder<S> {
             room: self.concurrency.map(Semaphore::new),
             closed: AtomicBool::new(false),
             broken: OnceLock::new(),
+            thread_name: config.thread_name.clone(),
+            names: (0..max).map(|_| OnceLock::new()).collect(),
             counts: (0..max)
                 .map(|_| CachePadded::new(Counts::default()))
                 .collect(),

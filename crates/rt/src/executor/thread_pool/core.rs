@@ -22,6 +22,9 @@ pub(super) struct Common {
     pub(super) room: Option<Semaphore>,
     pub(super) closed: AtomicBool,
     pub(super) broken: OnceLock<PoolBroken>,
+    /// What its threads are called before their numbers, and the names of those that got others.
+    pub(super) thread_name: String,
+    pub(super) names: Box<[OnceLock<String>]>,
     /// By worker.
     pub(super) counts: Box<[CachePadded<Counts>]>,
 }
@@ -38,6 +41,14 @@ fn count(counter: &AtomicU64) {
 }
 
 impl Common {
+    /// What a worker's thread is called.
+    pub(super) fn name(&self, worker: usize) -> String {
+        match self.names.get(worker).and_then(OnceLock::get) {
+            Some(name) => name.clone(),
+            None => format!("{}-{worker}", self.thread_name),
+        }
+    }
+
     /// Why the pool takes nothing, if so.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         if let Some(broken) = self.broken.get() {

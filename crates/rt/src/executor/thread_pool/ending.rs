@@ -4,8 +4,6 @@
 //! handed in all the same, and runs, or is dropped by the end of the runtime: its handle tells.
 //! The runtime stops its threads when whoever waits has seen that nothing is left.
 
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -14,35 +12,9 @@ use std::time::{Duration, Instant};
 use ropewalk_kernel::clock;
 use ropewalk_kernel::wait::{Limit, Outcome, may_wait};
 
-use super::ThreadPool;
+use super::{ThreadInsight, ThreadPool};
 use crate::JoinError;
-
-/// Why nobody waited for a pool's end, or not until then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PoolJoinError {
-    /// The pool was neither closed nor terminated: it has no end.
-    StillOpen,
-    /// The caller is one of the pool's own tasks, for which it would wait.
-    Inside,
-    /// The caller was cancelled while it waited.
-    Cancelled,
-    /// The pool had not ended at the deadline.
-    TimedOut,
-}
-
-impl fmt::Display for PoolJoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PoolJoinError::StillOpen => "the pool is open: close or terminate it before joining it",
-            PoolJoinError::Inside => "one of a pool's own tasks can't wait for the pool's end",
-            PoolJoinError::Cancelled => "cancelled while waiting for the pool's end",
-            PoolJoinError::TimedOut => "the pool had not ended at the deadline",
-        })
-    }
-}
-
-impl Error for PoolJoinError {}
+use crate::executor::{Pool, PoolJoinError, WorkerInsight};
 
 impl<S> ThreadPool<S> {
     /// Takes no more work; what is queued and what runs goes on. More calls change nothing.
@@ -128,12 +100,50 @@ impl<S> ThreadPool<S> {
         }
         match self.runtime.wait_quiet(limit) {
             Outcome::Woken => {}
-            Outcome::Expired => return Err(PoolJoinError::TimedOut),
+            Outcome::Expired => {
+                let (pending, running) = (self.queued(), self.running());
+                return Err(PoolJoinError::TimedOut { pending, running });
+            }
             Outcome::Cancelled => return Err(PoolJoinError::Cancelled),
         }
         // Nothing is left that could take time.
         let _nobody = self.runtime.shutdown(Duration::ZERO);
         Ok(())
+    }
+}
+
+impl<S> Pool for ThreadPool<S> {
+    fn close(&self) {
+        ThreadPool::close(self);
+    }
+
+    fn is_closed(&self) -> bool {
+        ThreadPool::is_closed(self)
+    }
+
+    fn cancel_pending(&self) {
+        ThreadPool::cancel_pending(self);
+    }
+
+    fn terminate(&self) {
+        ThreadPool::terminate(self);
+    }
+
+    fn join_until(&self, deadline: Option<Instant>) -> Result<(), PoolJoinError> {
+        let deadline = deadline.map(clock::instant_to_ns);
+        self.join_limited(Limit::cancellable(deadline))
+    }
+
+    fn insights(&self) -> Vec<WorkerInsight> {
+        let insight = |thread: ThreadInsight| {
+            let mut insight = WorkerInsight::new(self.common.name(thread.worker));
+            insight.tasks = thread.tasks;
+            insight.busy = thread.busy;
+            insight.idle = thread.idle_time;
+            insight.start_up = thread.start_up;
+            insight
+        };
+        self.thread_insights().into_iter().map(insight).collect()
     }
 }
 

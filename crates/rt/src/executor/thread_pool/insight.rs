@@ -8,7 +8,7 @@ use super::ThreadPool;
 /// What one worker of a [`ThreadPool`] has done: a place for a thread, and those that were there.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct WorkerInsight {
+pub struct ThreadInsight {
     /// Its number, from 0 on.
     pub worker: usize,
     /// Whether it has a thread now.
@@ -79,7 +79,7 @@ impl<S> ThreadPool<S> {
     }
 
     /// What each worker has done.
-    pub fn insights(&self) -> Vec<WorkerInsight> {
+    pub fn thread_insights(&self) -> Vec<ThreadInsight> {
         let seats = self.remote.seats();
         let workers = seats.iter().zip(&self.common.counts).enumerate();
         let look = |(worker, (seat, counts)): (usize, (_, &crossbeam_utils::CachePadded<_>))| {
@@ -87,7 +87,7 @@ impl<S> ThreadPool<S> {
             let counts: &super::core::Counts = counts;
             let ended = counts.ended.load(Ordering::Acquire);
             let begun = counts.begun.load(Ordering::Acquire);
-            WorkerInsight {
+            ThreadInsight {
                 worker,
                 alive: seat.seated,
                 idle: seat.asleep,

@@ -30,8 +30,7 @@ use ropewalk_kernel::remote::Remote;
 use ropewalk_kernel::runtime::Runtime;
 
 pub use builder::ThreadPoolBuilder;
-pub use ending::PoolJoinError;
-pub use insight::WorkerInsight;
+pub use insight::ThreadInsight;
 pub use spawning::SpawnOptions;
 pub use threads::PoolBroken;
 

@@ -77,7 +77,13 @@ impl<S: 'static> Hooks for Threads<S> {
         let name = self.name.as_ref()?;
         // A name that panics, or can't be a thread's, is not worth a pool.
         let name = catch_unwind(AssertUnwindSafe(|| name(worker))).ok()?;
-        (!name.contains('\0')).then_some(name)
+        if name.contains('\0') {
+            return None;
+        }
+        if let Some(place) = self.common.names.get(worker) {
+            let _named_before = place.set(name.clone());
+        }
+        Some(name)
     }
 
     fn enter(&self, runtime: &Remote, _worker: usize) -> bool {
