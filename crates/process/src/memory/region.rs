@@ -10,10 +10,11 @@
 //!
 //! # Races
 //!
-//! The memory is accessed as atomics only, in units of 1, 2, 4 or 8 bytes, so a race with a thread
-//! of this process or of another is no undefined behaviour: a copied range may be a mixture of
-//! what several wrote, each unit whole. Who needs a consistent range takes a lock, or counts
-//! versions.
+//! The memory is accessed as atomics only, in units of 1, 2, 4 or 8 bytes, so the compiler may not
+//! assume that nobody else does: a copied range may be a mixture of what several wrote, each
+//! unit whole. Who needs a consistent range takes a lock, or counts versions. (Where units of
+//! different sizes race, as a copy and a store of one word may, Rust's rules are still open;
+//! each is one load or store of the machine.)
 
 use std::fmt;
 use std::io;

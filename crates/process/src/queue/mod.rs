@@ -28,6 +28,8 @@
 //!   lost with it. Nothing else is.
 //! - Holding the section's lock: the next one notices, repairs and goes on.
 
+#[cfg(test)]
+mod crashes;
 mod error;
 mod getting;
 mod putting;
@@ -156,6 +158,19 @@ impl<T> Queue<T> {
         })
     }
 
+    /// The queue that is mapped here.
+    fn of(mapping: Arc<Mapping>) -> io::Result<Queue<T>> {
+        let ring = mapping.region.word(RING).load(Ordering::Relaxed) as usize;
+        if ring > mapping.region.len() - BODY || ring < 64 || !ring.is_multiple_of(4) {
+            let why = "not a shared queue: its ring is not that of its memory";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(Queue {
+            mapping,
+            items: PhantomData,
+        })
+    }
+
     /// How many items are in it at this moment.
     pub fn len(&self) -> usize {
         self.word(LEN) as usize
@@ -266,15 +281,6 @@ impl<T: Serialize + DeserializeOwned> Serialize for Queue<T> {
 
 impl<'de, T: Serialize + DeserializeOwned> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Queue<T>, D::Error> {
-        let mapping = handle::receive(&KIND, shape_of::<T>(), deserializer)?;
-        let ring = mapping.region.word(RING).load(Ordering::Relaxed) as usize;
-        if ring > mapping.region.len() - BODY {
-            let why = "not a shared queue: its ring is not that of its memory";
-            return Err(D::Error::custom(why));
-        }
-        Ok(Queue {
-            mapping,
-            items: PhantomData,
-        })
+        Queue::of(handle::receive(&KIND, shape_of::<T>(), deserializer)?).map_err(D::Error::custom)
     }
 }

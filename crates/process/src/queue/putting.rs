@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{BODY, CLOSED, Ends, ITEMS, MAXSIZE, PREFIX, PutError, Queue, ROOM, SKIP, room_for};
 use crate::shared::section::store;
 use crate::shared::sleeping::{Limit, Slices, Stop};
+use crate::shared::steps::{copy_in, step};
 
 /// Whether a message found room.
 enum Tried {
@@ -132,7 +133,8 @@ impl<T: Serialize> Queue<T> {
         }
         let at = BODY + ends.tail;
         store(region, at, &(message.len() as u32).to_ne_bytes());
-        region.copy_in(at + PREFIX, message);
+        step();
+        copy_in(region, at + PREFIX, message);
         let left_room = ends.len + 1 < section.get(MAXSIZE);
         ends.len += 1;
         ends.used += skipped + needed;

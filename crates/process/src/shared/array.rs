@@ -200,7 +200,7 @@ impl<T: Plain> Array<T> {
     /// If there is no element of this index, and with `f`'s panic.
     pub fn update<R>(&self, index: usize, f: impl FnOnce(&mut T) -> R) -> R {
         self.offset(index, 1);
-        self.update_range(index..=index, |elements| f(&mut elements[0]))
+        self.update_one(self.mapping.enter_now(), index, f)
     }
 
     /// Changes a range of elements: nobody else writes the array meanwhile, and the changes are
@@ -296,19 +296,39 @@ impl<T: Plain> Array<T> {
 
     fn update_in<R>(
         &self,
-        mut section: Section<'_>,
+        section: Section<'_>,
         start: usize,
         len: usize,
         f: impl FnOnce(&mut [T]) -> R,
     ) -> R {
-        let mut elements = vec![T::new_zeroed(); len];
-        let offset = self.offset(start, len);
+        self.update_copy(section, start, &mut vec![T::new_zeroed(); len], f)
+    }
+
+    pub(super) fn update_one<R>(
+        &self,
+        section: Section<'_>,
+        index: usize,
+        f: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        let mut element = [T::new_zeroed()];
+        self.update_copy(section, index, &mut element, |element| f(&mut element[0]))
+    }
+
+    /// Has `f` change a copy of the elements from `start` on, and writes it back.
+    fn update_copy<R>(
+        &self,
+        mut section: Section<'_>,
+        start: usize,
+        elements: &mut [T],
+        f: impl FnOnce(&mut [T]) -> R,
+    ) -> R {
+        let offset = self.offset(start, elements.len());
         // Nobody else writes.
         self.mapping
             .region
             .copy_out(offset, elements.as_mut_bytes());
-        let result = f(&mut elements);
-        self.put(&mut section, start, &elements);
+        let result = f(elements);
+        self.put(&mut section, start, elements);
         result
     }
 

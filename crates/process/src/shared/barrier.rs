@@ -19,7 +19,8 @@
 //!
 //! A process that took part (had the barrier mapped) and died without giving its handles up
 //! breaks the barrier, whether it had arrived or not: the others can't know whether it would have.
-//! Those who wait look for such ones before their first sleep and after each slice. A process
+//! Those who wait look for such ones before their first sleep and after each slice, and the last
+//! to arrive before it opens the barrier. A process
 //! that is killed after its section completed the round and before it woke the others has
 //! completed it: they find the new round after their slice.
 
@@ -291,14 +292,19 @@ impl Barrier {
     }
 
     /// Is counted; gives the state to wait in, or `None` to the last of a round.
-    fn arrive(&self) -> Result<Option<u32>, BarrierError> {
+    pub(super) fn arrive(&self) -> Result<Option<u32>, BarrierError> {
         let mut section = self.mapping.enter_now();
+        let arrived = section.get(ARRIVED) + 1;
+        let last = arrived >= section.get(PARTIES);
+        if last {
+            // One that had come and died does not count as having come.
+            section.bury_dead();
+        }
         let state = section.get(STATE);
         if state & BROKEN != 0 {
             return Err(self.broken());
         }
-        let arrived = section.get(ARRIVED) + 1;
-        if arrived >= section.get(PARTIES) {
+        if last {
             let history = section.get(HISTORY) << 1;
             section.commit(&[(STATE, next_round(state)), (ARRIVED, 0), (HISTORY, history)]);
             drop(section);
@@ -339,7 +345,7 @@ impl Barrier {
     }
 
     /// How the round that `state` stands for has ended, if it has.
-    fn ended(&self, state: u32) -> Option<Result<BarrierWaitResult, BarrierError>> {
+    pub(super) fn ended(&self, state: u32) -> Option<Result<BarrierWaitResult, BarrierError>> {
         let now = self.state();
         if now == state {
             return None;

@@ -229,7 +229,7 @@ impl Condition {
     }
 
     /// Takes a number.
-    fn register(&self) -> u32 {
+    pub(super) fn register(&self) -> u32 {
         let mut section = self.mapping.enter_now();
         let number = section.get(TAIL);
         let share = self.share();
@@ -241,7 +241,7 @@ impl Condition {
         number
     }
 
-    fn wait_for_grant(&self, number: u32, limit: Limit) -> Result<(), Stop> {
+    pub(super) fn wait_for_grant(&self, number: u32, limit: Limit) -> Result<(), Stop> {
         let mut slices = Slices::new();
         loop {
             let seen = BELL.seen(&self.mapping);
@@ -258,7 +258,7 @@ impl Condition {
     }
 
     /// Goes if there is a grant; or, to give up, in any case. Says whether as notified.
-    fn go(&self, number: u32, give_up: bool) -> bool {
+    pub(super) fn go(&self, number: u32, give_up: bool) -> bool {
         let mut section = self.mapping.enter_now();
         let (waiting, granted) = (section.get(WAITING), section.get(GRANTED));
         let came_before = (number.wrapping_sub(section.get(LIMIT)) as i32) < 0;

@@ -29,6 +29,7 @@ use ropewalk_rt::sync::{Mutex, ReentrantMutex};
 use super::participants::{Participant, Table, reopen};
 use super::section::Section;
 use super::sleeping::Doorbells;
+use super::steps::is_killed;
 use crate::memory::Region;
 
 const MAGIC: u64 = u64::from_be_bytes(*b"ropewalk");
@@ -56,7 +57,7 @@ pub(crate) struct Kind {
 
 /// An object's memory in this process.
 pub(crate) struct Mapping {
-    pub(crate) region: Region,
+    pub(crate) region: Arc<Region>,
     pub(super) me: Participant,
     pub(crate) kind: &'static Kind,
     /// One task of this process at a time wants the lock in shared memory.
@@ -64,7 +65,7 @@ pub(crate) struct Mapping {
     /// The same for an object whose holder may lock again, and how often it has.
     pub(super) turns: ReentrantMutex<()>,
     pub(super) depth: AtomicU32,
-    pub(super) doorbells: Doorbells,
+    pub(super) doorbells: Arc<Doorbells>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -160,19 +161,24 @@ impl Mapping {
         if let Some(mapping) = find(&key) {
             return Ok(mapping);
         }
+        Ok(register(key, Mapping::take_part(kind, region)?))
+    }
+
+    /// Takes part in an object, as a participant that this process has not been.
+    pub(super) fn take_part(kind: &'static Kind, region: Region) -> io::Result<Arc<Mapping>> {
         let table = Table {
             start: TABLE,
             high: HIGH,
         };
         let me = table.take(&region)?;
         let mapping = Arc::new(Mapping {
-            region,
+            region: Arc::new(region),
             me,
             kind,
             gate: Mutex::new(()),
             turns: ReentrantMutex::new(()),
             depth: AtomicU32::new(0),
-            doorbells: Doorbells::default(),
+            doorbells: Arc::default(),
         });
         // May wait, so not under the registry's lock.
         let mut section = mapping.enter_now();
@@ -180,7 +186,7 @@ impl Mapping {
         drop(section);
         let pid = mapping.region.word(table.pid_at(me.slot));
         pid.store(std::process::id(), Ordering::Release);
-        Ok(register(key, mapping))
+        Ok(mapping)
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -205,7 +211,11 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // Leaves in an orderly way; the byte is unlocked with the descriptor.
+        if is_killed() {
+            return;
+        }
+        // Leaves in an orderly way; the byte is unlocked with the descriptor. (A thread that
+        // waits at a doorbell may keep that for a while, which does no harm.)
         let pid = self.region.word(self.table().pid_at(self.me.slot));
         pid.store(0, Ordering::Release);
     }

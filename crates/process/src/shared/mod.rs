@@ -23,6 +23,11 @@
 //! All of this works from threads and from coroutines. A coroutine that must wait leaves its
 //! worker to others; a thread of the blocking pool sleeps for all that wait for the same thing.
 //!
+//! # What it costs
+//!
+//! An object is a descriptor and a mapping of a few pages in each process that has it. For many
+//! values take one [`Array`], or one structure.
+//!
 //! # Plain data
 //!
 //! Values and arrays hold [`Plain`] data only. Python's type codes are these:
@@ -54,12 +59,15 @@
 //! | `sleeping` | waiting for a word, in slices |
 //! | `word` | the lock in one word |
 //! | `section` | changing several words as one step |
+//! | `steps` | for tests: being killed at each moment |
 //! | `handle` | how handles travel |
 //! | the others | one object each |
 
 mod array;
 mod barrier;
 mod condition;
+#[cfg(test)]
+pub(crate) mod crashes;
 mod error;
 mod event;
 pub(crate) mod handle;
@@ -72,6 +80,7 @@ mod rlock;
 pub(crate) mod section;
 mod semaphore;
 pub(crate) mod sleeping;
+pub(crate) mod steps;
 mod value;
 mod word;
 

@@ -38,10 +38,11 @@ use ropewalk_rt::sync::{MutexExt, MutexGuard};
 
 use super::mapping::{LOG, Mapping, WORDS};
 use super::sleeping::{Limit, Stop};
+use super::steps::{copy_in, is_killed, step};
 use crate::memory::Region;
 
 const LOCK: usize = WORDS;
-const VERSION: usize = WORDS + 4;
+pub(super) const VERSION: usize = WORDS + 4;
 /// Where an object's own words begin.
 pub(crate) const OWN: usize = WORDS + 8;
 
@@ -87,6 +88,7 @@ impl Mapping {
             mapping: self,
             _gate: gate,
         };
+        step();
         if died.is_some() {
             section.repair();
         }
@@ -109,6 +111,7 @@ impl Mapping {
             mapping: self,
             _gate: gate,
         };
+        step();
         if died.is_some() {
             section.repair();
         }
@@ -160,8 +163,10 @@ impl Section<'_> {
         region
             .word(LOG)
             .store(words.len() as u32, Ordering::Release);
+        step();
         self.apply(words.len());
         region.word(LOG).store(0, Ordering::Release);
+        step();
     }
 
     /// Writes this range, all or nothing of it, whenever this process is killed; readers
@@ -176,17 +181,20 @@ impl Section<'_> {
             self.write(|| store(region, range.offset, range.bytes));
             return;
         }
-        region.copy_in(range.notes, range.bytes);
+        copy_in(region, range.notes, range.bytes);
         for (at, value) in [
             (RANGE_OFFSET, range.offset),
             (RANGE_LEN, len),
             (RANGE_NOTES, range.notes),
         ] {
             region.long(at).store(value as u64, Ordering::Relaxed);
+            step();
         }
         region.word(LOG).store(WITH_RANGE, Ordering::Release);
-        self.write(|| region.copy_in(range.offset, range.bytes));
+        step();
+        self.write(|| copy_in(region, range.offset, range.bytes));
         region.word(LOG).store(0, Ordering::Release);
+        step();
     }
 
     /// Settles the affairs of a participant that died, if there are any.
@@ -215,6 +223,7 @@ impl Section<'_> {
             let region = &self.mapping.region;
             region.word(at).store(*offset as u32, Ordering::Relaxed);
             region.word(at + 4).store(*value, Ordering::Relaxed);
+            step();
         }
     }
 
@@ -229,6 +238,7 @@ impl Section<'_> {
                 region
                     .word(offset)
                     .store(self.get(at + 4), Ordering::Release);
+                step();
             }
         }
     }
@@ -240,8 +250,10 @@ impl Section<'_> {
         let odd = version.load(Ordering::Relaxed) | 1;
         version.store(odd, Ordering::Relaxed);
         fence(Ordering::Release);
+        step();
         change();
         version.store(odd.wrapping_add(1), Ordering::Release);
+        step();
     }
 
     /// Finishes what the previous holder had declared complete.
@@ -259,7 +271,7 @@ impl Section<'_> {
             if inside(offset) && inside(notes) {
                 let mut bytes = Vec::new();
                 region.append_to(notes, len, &mut bytes);
-                self.write(|| region.copy_in(offset, &bytes));
+                self.write(|| copy_in(region, offset, &bytes));
             }
         } else {
             self.apply(log as usize);
@@ -273,7 +285,9 @@ impl Section<'_> {
 
 impl Drop for Section<'_> {
     fn drop(&mut self) {
-        self.mapping.unlock_word(LOCK);
+        if !is_killed() {
+            self.mapping.unlock_word(LOCK);
+        }
     }
 }
 

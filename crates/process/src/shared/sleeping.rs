@@ -26,6 +26,8 @@ use ropewalk_kernel::{blocking, clock, wait};
 use ropewalk_rt::cancel::{self, Cancelled, WaitError};
 
 use super::mapping::Mapping;
+use super::steps::step;
+use crate::memory::Region;
 use crate::memory::futex::{self, Waited};
 
 /// The first slice of a wait.
@@ -168,10 +170,10 @@ impl Mapping {
         }
         let slice_end = now + slices.next();
         let end = limit.until.map_or(slice_end, |until| until.min(slice_end));
+        wait::check_may_wait();
         if wait::in_coroutine() {
             return self.listen(offset, expected, limit, end);
         }
-        wait::check_may_wait();
         if limit.cancellable && cancel::check().is_err() {
             return Err(Stop::Cancelled);
         }
@@ -227,18 +229,20 @@ impl Mapping {
         });
         table.push(Arc::clone(&bell));
         drop(table);
-        let (mapping, ours) = (Arc::clone(self), Arc::clone(&bell));
-        blocking::detach(move || mapping.attend(ours));
+        // Not the mapping: a process that is done with it is to leave it at once.
+        let (region, bells) = (Arc::clone(&self.region), Arc::clone(&self.doorbells));
+        let ours = Arc::clone(&bell);
+        blocking::detach(move || bells.attend(&region, ours));
         bell
     }
+}
 
+impl Doorbells {
     /// Waits for a doorbell's word, on a thread that may block, and rings it.
-    fn attend(&self, bell: Arc<Doorbell>) {
-        let word = self.region.word(bell.offset);
+    fn attend(&self, region: &Region, bell: Arc<Doorbell>) {
+        let word = region.word(bell.offset);
         let waited = futex::wait(word, bell.expected, Some(Instant::now() + LONGEST));
-        self.doorbells
-            .table()
-            .retain(|other| !Arc::ptr_eq(other, &bell));
+        self.table().retain(|other| !Arc::ptr_eq(other, &bell));
         bell.rung.store(true, Ordering::SeqCst);
         bell.queue.wake_all();
         // Out of the table, it gets no new listeners.
@@ -249,13 +253,15 @@ impl Mapping {
 }
 
 /// Two words to sleep on until something about an object changes: how often it has, and
-/// whether somebody may be asleep, which spares the others a system call.
+/// how many may be asleep, which spares the others a system call.
 ///
-/// A sleeper reads the count, looks at its condition, sets the flag, and sleeps unless the
-/// count is another. Who changes the condition then raises the count and wakes if the flag was
-/// up, taking it down. All `SeqCst`: either the sleeper's comparison sees the count, or the
-/// waker's swap the flag. A waker of one puts the flag up again if it found a sleeper, as there
-/// may be more; a sleeper that is done and leaves something for others wakes the next.
+/// A sleeper reads the count, looks at its condition, counts itself, and sleeps unless the
+/// count is another. Who changes the condition then raises the count, and wakes if anybody has
+/// counted itself. All `SeqCst`: either the sleeper's comparison sees the count, or the waker's
+/// look the sleeper. A waker that found nobody asleep sets the sleepers to none, unless one has
+/// counted itself since; a sleeper that did so before, and was not asleep yet, finds the count
+/// raised. One that is killed costs a needless call. A sleeper that is done and leaves something
+/// for others wakes the next.
 #[derive(Clone, Copy)]
 pub(crate) struct Bell {
     pub(crate) count: usize,
@@ -281,16 +287,23 @@ impl Bell {
         limit: Limit,
         slices: &mut Slices,
     ) -> Result<Pause, Stop> {
-        self.words(mapping).1.store(1, Ordering::SeqCst);
+        self.words(mapping).1.fetch_add(1, Ordering::SeqCst);
         mapping.sleep(self.count, seen, limit, slices)
     }
 
     /// Tells one sleeper.
     pub(crate) fn ring_one(self, mapping: &Mapping) {
+        self.ring(mapping, 1);
+    }
+
+    fn ring(self, mapping: &Mapping, sleepers: u32) {
+        step();
         let (count, asleep) = self.words(mapping);
         count.fetch_add(1, Ordering::SeqCst);
-        if asleep.swap(0, Ordering::SeqCst) != 0 && futex::wake(count, 1) != 0 {
-            asleep.store(1, Ordering::SeqCst);
+        let counted = asleep.load(Ordering::SeqCst);
+        if counted != 0 && futex::wake(count, sleepers) < sleepers as usize {
+            // Nobody is left. If one has come, it stays counted.
+            _ = asleep.compare_exchange(counted, 0, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
 
@@ -303,10 +316,6 @@ impl Bell {
 
     /// Tells all sleepers.
     pub(crate) fn ring_all(self, mapping: &Mapping) {
-        let (count, asleep) = self.words(mapping);
-        count.fetch_add(1, Ordering::SeqCst);
-        if asleep.swap(0, Ordering::SeqCst) != 0 {
-            futex::wake_all(count);
-        }
+        self.ring(mapping, u32::MAX);
     }
 }

@@ -90,11 +90,9 @@ impl<T: Plain> Value<T> {
     ///
     /// With `f`'s panic.
     pub fn try_update<R, F: FnOnce(&mut T) -> R>(&self, f: F) -> Result<R, F> {
-        let mut f = Some(f);
-        let call = |value: &mut [T]| f.take().map(|f| f(&mut value[0]));
-        match self.0.try_update_range(.., call) {
-            Ok(Some(result)) => Ok(result),
-            _ => Err(f.expect("a closure that was not called")),
+        match self.0.mapping.try_enter() {
+            Some(section) => Ok(self.0.update_one(section, 0, f)),
+            None => Err(f),
         }
     }
 

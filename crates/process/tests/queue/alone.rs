@@ -143,7 +143,7 @@ fn the_ring_wraps_wherever_messages_end() {
 fn large_items_go_through() {
     on_each(|| {
         let queue = Queue::<Vec<u8>>::new(2).unwrap();
-        let sent: Vec<u8> = (0..3_000_000_u32).map(|byte| byte as u8).collect();
+        let sent: Vec<u8> = (0..300_000_u32).map(|byte| byte as u8).collect();
         ropewalk_rt::scope(|s| {
             s.spawn(|| {
                 for _ in 0..4 {
