@@ -68,6 +68,7 @@ fn a_child_is_refused_in_plain_words() {
             let (sender, receiver) = ropewalk_rt::channel::unbounded();
             sender.send(1).unwrap();
             assert_eq!(receiver.recv(), Ok(1));
+            assert_eq!(ropewalk_rt::executor::join(|| 1, || 2), (1, 2));
             // The child's copy ends without waiting for anybody.
             drop(runtime);
             true

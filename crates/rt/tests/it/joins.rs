@@ -297,6 +297,33 @@ fn another_worker_helps() {
     });
 }
 
+// A push wakes a worker that sleeps, or is about to: else the first half, which keeps its worker,
+// would wait for ever for the second.
+#[test]
+fn another_worker_is_woken_every_time() {
+    for driver in drivers() {
+        let builder = Runtime::builder().driver(driver).workers(2);
+        let runtime = builder.watch(None).build().unwrap();
+        runtime.run(|| {
+            for round in 0..2000u32 {
+                let elsewhere = AtomicBool::new(false);
+                join(
+                    || {
+                        while !elsewhere.load(Ordering::Acquire) {
+                            std::thread::yield_now();
+                        }
+                    },
+                    || elsewhere.store(true, Ordering::Release),
+                );
+                // So that the other is in the midst of falling asleep, or sleeps.
+                for _ in 0..round % 512 {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+    }
+}
+
 // A stolen half runs in a task of its own, whose parent is the joiner, under its token.
 #[test]
 fn a_stolen_half_stands_under_the_callers_token() {

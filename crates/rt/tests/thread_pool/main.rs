@@ -1,6 +1,7 @@
 //! Pools of threads: what they promise, on both drivers, from threads and coroutines.
 
 mod ending;
+mod forks;
 mod growth;
 mod priorities;
 mod queue;
