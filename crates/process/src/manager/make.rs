@@ -54,7 +54,7 @@ macro_rules! makers {
                 ///
                 /// # Errors
                 ///
-                /// As [all calls](self#errors-of-all-calls).
+                /// As [all calls](crate::manager#errors-of-all-calls).
                 pub fn $method $(<$($generics)*>)? (&self, $($arg: $type),*) -> Result<$proxy> {
                     make(&self.link, None, $spec).map($proxy)
                 }
@@ -95,8 +95,8 @@ makers! {
     }
 
     /// Makes a single value.
-    fn value(value: &(impl Serialize + ?Sized)) -> ValueProxy {
-        Spec::Cell(Packed::of(value)?)
+    fn value(value: impl Serialize) -> ValueProxy {
+        Spec::Cell(Packed::of(&value)?)
     }
 
     /// Makes a queue that always has room.
@@ -135,12 +135,12 @@ makers! {
     }
 
     /// Makes an object of a type that the server knows: see [`Served`].
-    fn object[T: Served](args: &T::Args) -> ObjectProxy {
-        Spec::Served { name: T::NAME.to_owned(), args: Packed::of(args)? }
+    fn object[T: Served](args: T::Args) -> ObjectProxy {
+        Spec::Served { name: T::NAME.to_owned(), args: Packed::of(&args)? }
     }
 
     /// Makes an object of a type that the server knows, but this program need not.
-    fn object_of(type_name: &str, args: &(impl Serialize + ?Sized)) -> ObjectProxy {
-        Spec::Served { name: type_name.to_owned(), args: Packed::of(args)? }
+    fn object_of(type_name: &str, args: impl Serialize) -> ObjectProxy {
+        Spec::Served { name: type_name.to_owned(), args: Packed::of(&args)? }
     }
 }

@@ -105,7 +105,7 @@ use wire::{Answer, Call};
 /// // Here or in another process:
 /// let manager = Manager::connect(server.address(), "knots and hitches")?;
 /// let words = manager.named("words").dict()?;
-/// words.update_or::<u64>("rope", &0, Update::add(1))?;
+/// words.update_or::<u64>("rope", 0, Update::add(1))?;
 /// assert_eq!(words.items::<String, u64>()?, [("rope".to_owned(), 1)]);
 /// # Ok::<(), ropewalk_process::manager::Error>(())
 /// ```

@@ -47,8 +47,8 @@ use super::{Refusal, value};
 /// ropewalk_process::served!(Account);
 ///
 /// let server = Manager::builder().serve()?;
-/// let account = server.manager()?.object::<Account>(&100)?;
-/// assert_eq!(account.call::<i64>("deposit", &20)?, 120);
+/// let account = server.manager()?.object::<Account>(100)?;
+/// assert_eq!(account.call::<i64>("deposit", 20)?, 120);
 /// # Ok::<(), ropewalk_process::manager::Error>(())
 /// ```
 pub trait Served: Send + Sync + Sized + 'static {

@@ -14,8 +14,8 @@ use super::value::Value;
 /// # let server = Manager::builder().serve()?;
 /// # let manager = server.manager()?;
 /// let counts = manager.dict()?;
-/// counts.update_or("hits", 0, Update::add(1))?;
-/// counts.update_or("hits", 0, Update::add(1))?;
+/// counts.update_or::<u64>("hits", 0, Update::add(1))?;
+/// counts.update_or::<u64>("hits", 0, Update::add(1))?;
 /// assert_eq!(counts.get::<u64>("hits")?, Some(2));
 /// # Ok::<(), ropewalk_process::manager::Error>(())
 /// ```

@@ -9,7 +9,7 @@ use super::stage::{await_stats, on_each, served};
 fn a_batch_gives_each_result() {
     let (_server, manager) = served();
     let (dict, list) = (manager.dict().unwrap(), manager.list().unwrap());
-    let (value, queue) = (manager.value(&1).unwrap(), manager.queue().unwrap());
+    let (value, queue) = (manager.value(1).unwrap(), manager.queue().unwrap());
     let array = manager.array([1, 2]).unwrap();
     let mut batch = manager.batch();
     batch.insert(&dict, "a", &1).unwrap();
@@ -44,10 +44,7 @@ fn a_batch_gives_each_result() {
 fn a_failed_batch_changes_nothing() {
     let (_server, manager) = served();
     let (dict, list) = (manager.dict().unwrap(), manager.list().unwrap());
-    let (value, queue) = (
-        manager.value(&1).unwrap(),
-        manager.bounded_queue(2).unwrap(),
-    );
+    let (value, queue) = (manager.value(1).unwrap(), manager.bounded_queue(2).unwrap());
     dict.extend([("a", 1), ("b", 2)]).unwrap();
     list.extend([1, 2, 3]).unwrap();
     queue.put("first").unwrap();

@@ -119,7 +119,7 @@ fn many_waits_share_a_connection() {
                 })
                 .collect();
             await_stats(&manager, "all to wait", |stats| stats.waiting == 204);
-            list.push(&1).unwrap();
+            list.push(1).unwrap();
             assert_eq!(manager.stats().unwrap().clients, 1);
             event.set().unwrap();
             waiters

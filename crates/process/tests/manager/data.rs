@@ -76,7 +76,7 @@ fn dicts_hold_mixed_types() {
 
         let keys: Vec<Value> = dict.keys().unwrap();
         assert_eq!(keys[0], Value::from(3), "numbers come before texts");
-        assert_eq!(dict.replace("number", &8).unwrap(), Some(-7));
+        assert_eq!(dict.replace("number", 8).unwrap(), Some(-7));
         assert_eq!(dict.remove::<i32>("number").unwrap(), Some(8));
         assert_eq!(dict.remove::<i32>("number").unwrap(), None);
         dict.clear().unwrap();
@@ -110,7 +110,7 @@ fn updates_happen_in_one_step() {
         let (_server, manager) = served();
         let dict = manager.dict().unwrap();
         let array = manager.array([0, 0]).unwrap();
-        let value = manager.value(&0).unwrap();
+        let value = manager.value(0).unwrap();
         coroutine::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -190,13 +190,13 @@ fn compare_and_set() {
         dict.compare_exchange("k", Some(&2), None).unwrap(),
         Err(None)
     );
-    assert_eq!(dict.get_or_insert("k", &5).unwrap(), 5);
-    assert_eq!(dict.get_or_insert("k", &6).unwrap(), 5);
+    assert_eq!(dict.get_or_insert("k", 5).unwrap(), 5);
+    assert_eq!(dict.get_or_insert("k", 6).unwrap(), 5);
 
     let value = manager.value(&f64::NAN).unwrap();
     assert_eq!(value.compare_exchange(&f64::NAN, &1.0).unwrap(), Ok(()));
     assert_eq!(value.compare_exchange(&2.0, &3.0).unwrap(), Err(1.0));
-    assert_eq!(value.swap(&4.0).unwrap(), 1.0);
+    assert_eq!(value.swap(4.0).unwrap(), 1.0);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn lists() {
     on_each(|| {
         let (_server, manager) = served();
         let list = manager.list().unwrap();
-        assert_eq!(list.push(&3).unwrap(), 0);
+        assert_eq!(list.push(3).unwrap(), 0);
         assert_eq!(list.push("b").unwrap(), 1);
         list.extend([1, 2]).unwrap();
         list.insert(0, "first").unwrap();
@@ -319,7 +319,7 @@ fn messages_are_bounded() {
 #[test]
 fn names_find_objects_again() {
     let (server, manager) = served();
-    manager.named("jobs").list().unwrap().push(&1).unwrap();
+    manager.named("jobs").list().unwrap().push(1).unwrap();
     let again = server.manager().unwrap();
     assert_eq!(again.named("jobs").list().unwrap().len().unwrap(), 1);
     let wrong = again.named("jobs").dict().unwrap_err();

@@ -27,7 +27,7 @@ fn a_shut_down_ends_all_calls() {
                 assert!(matches!(error, Error::ShutDown), "{error}");
             }
         });
-        assert!(matches!(queue.put(&1).unwrap_err(), Error::ShutDown));
+        assert!(matches!(queue.put(1).unwrap_err(), Error::ShutDown));
         assert!(manager.dict().unwrap_err().is_gone());
         assert!(guard.unlock().unwrap_err().is_gone());
     });
@@ -79,7 +79,7 @@ fn connections_end_with_their_last_user() {
     let list = other.list().unwrap();
     assert_eq!(manager.stats().unwrap().clients, 1);
     drop((manager, other));
-    list.push(&1).unwrap();
+    list.push(1).unwrap();
     drop(list);
     let again = server.manager().unwrap();
     await_stats(&again, "the first to be gone", |stats| stats.clients == 1);

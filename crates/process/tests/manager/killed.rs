@@ -100,7 +100,7 @@ pub(crate) fn be_restless(orders: &[u8]) {
                 loop {
                     let guard = held.lock.lock().unwrap();
                     // Nobody else is inside, be it that he died there.
-                    all.inside.set(&number).unwrap();
+                    all.inside.set(number).unwrap();
                     coroutine::yield_now();
                     assert_eq!(all.inside.get::<u32>().unwrap(), number);
                     drop(guard);
@@ -150,7 +150,7 @@ fn clients_killed_at_any_moment_leave_nothing() {
         held: Held::new(&manager),
         dict: manager.dict().unwrap(),
         items: manager.bounded_queue(2).unwrap(),
-        inside: manager.value(&0).unwrap(),
+        inside: manager.value(0).unwrap(),
     };
     let before = (descriptors(server), manager.stats().unwrap().objects);
     for round in 0..ROUNDS {

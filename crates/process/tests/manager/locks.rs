@@ -12,7 +12,7 @@ fn a_lock_excludes() {
     on_each(|| {
         let (_server, manager) = served();
         let lock = manager.lock().unwrap();
-        let count = manager.value(&0).unwrap();
+        let count = manager.value(0).unwrap();
         coroutine::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
@@ -127,7 +127,7 @@ fn conditions() {
     on_each(|| {
         let (_server, manager) = served();
         let condition = manager.condition().unwrap();
-        let ready = manager.value(&0).unwrap();
+        let ready = manager.value(0).unwrap();
         coroutine::scope(|scope| {
             let waiters: Vec<_> = (0..3)
                 .map(|_| {
@@ -145,7 +145,7 @@ fn conditions() {
                 (stats.waiting, stats.leases) == (3, 0)
             });
             let guard = condition.lock().unwrap();
-            ready.set(&1).unwrap();
+            ready.set(1).unwrap();
             assert!(guard.notify_one().unwrap());
             assert_eq!(guard.notify_all().unwrap(), 2);
             assert_eq!(guard.notify_all().unwrap(), 0);

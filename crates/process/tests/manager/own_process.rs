@@ -22,13 +22,13 @@ fn it_serves_and_ends() {
         assert_ne!(pid, std::process::id());
         let socket = manager.address().to_string();
         let list = manager.list().unwrap();
-        list.push(&1).unwrap();
-        let counter = manager.object::<Counter>(&1).unwrap();
+        list.push(1).unwrap();
+        let counter = manager.object::<Counter>(1).unwrap();
         assert_eq!(counter.call::<i64>("add", &1).unwrap(), 2);
         manager.shut_down().unwrap();
         assert!(!is_alive(pid));
         assert!(!Path::new(&socket).parent().unwrap().exists());
-        assert!(list.push(&2).unwrap_err().is_gone());
+        assert!(list.push(2).unwrap_err().is_gone());
     });
 }
 
@@ -69,7 +69,7 @@ fn its_death_ends_all_calls() {
                 assert!(matches!(error, Error::Lost(_)), "{error}");
             }
         });
-        assert!(matches!(queue.put(&1).unwrap_err(), Error::Lost(_)));
+        assert!(matches!(queue.put(1).unwrap_err(), Error::Lost(_)));
     });
 }
 

@@ -44,7 +44,7 @@ fn all(manager: &Manager, number: u64) -> All {
         space: manager.named("space").namespace().unwrap(),
         tasks: manager.named("tasks").bounded_queue(3).unwrap(),
         results: manager.named("results").queue().unwrap(),
-        value: manager.named("value").value(&0).unwrap(),
+        value: manager.named("value").value(0).unwrap(),
         array: manager
             .named("array")
             .array([0; PROCESSES as usize])
@@ -56,7 +56,7 @@ fn all(manager: &Manager, number: u64) -> All {
         condition: manager.named("condition").condition().unwrap(),
         event: manager.named("event").event().unwrap(),
         barrier: manager.named("barrier").barrier(PROCESSES as u32).unwrap(),
-        counter: manager.named("counter").object::<Counter>(&0).unwrap(),
+        counter: manager.named("counter").object::<Counter>(0).unwrap(),
     }
 }
 
@@ -170,7 +170,7 @@ pub(crate) fn use_over_tcp(orders: &[u8]) {
         .get("queue")
         .unwrap()
         .unwrap();
-    shared.put(&mine).unwrap();
+    shared.put(mine).unwrap();
     // This process stays until it was used elsewhere.
     manager.named("done").event().unwrap().wait().unwrap();
 }

@@ -44,8 +44,8 @@ fn full_and_empty() {
         let queue = manager.bounded_queue(1).unwrap();
         assert_eq!(queue.try_get::<Value>().unwrap(), None);
         assert_eq!(queue.get_timeout::<Value>(SHORT).unwrap(), None);
-        assert!(queue.try_put(&1).unwrap());
-        assert!(!queue.try_put(&2).unwrap());
+        assert!(queue.try_put(1).unwrap());
+        assert!(!queue.try_put(2).unwrap());
         assert!(!queue.put_timeout(&2, SHORT).unwrap());
         coroutine::scope(|scope| {
             let putter = scope.spawn(|| queue.put("second").unwrap());
@@ -67,8 +67,8 @@ fn joined_when_all_is_done() {
         let (_server, manager) = served();
         let queue = manager.queue().unwrap();
         queue.join().unwrap();
-        queue.put(&1).unwrap();
-        queue.put(&2).unwrap();
+        queue.put(1).unwrap();
+        queue.put(2).unwrap();
         assert!(!queue.join_timeout(SHORT).unwrap());
         coroutine::scope(|scope| {
             let joiner = scope.spawn(|| queue.join());
@@ -100,8 +100,8 @@ fn closed() {
         assert_eq!(queue.get::<String>().unwrap(), "last");
         for refused in [
             queue.get::<Value>().map(drop),
-            queue.put(&1),
-            queue.try_put(&1).map(drop),
+            queue.put(1),
+            queue.try_put(1).map(drop),
         ] {
             assert_eq!(refused.unwrap_err().refusal(), Some(&Refusal::Closed));
         }

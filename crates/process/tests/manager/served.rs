@@ -66,13 +66,13 @@ impl Served for Echo {
 fn methods_are_called() {
     on_each(|| {
         let (_server, manager) = served();
-        let counter = manager.object::<Counter>(&10).unwrap();
+        let counter = manager.object::<Counter>(10).unwrap();
         assert_eq!(counter.call::<i64>("add", &5).unwrap(), 15);
         assert!(counter.call::<bool>("between", &(10, 20)).unwrap());
         let again = manager.object_of("Counter", &3).unwrap();
         assert_eq!(again.call::<i64>("add", &0).unwrap(), 3);
-        let named = manager.named("c").object::<Counter>(&1).unwrap();
-        let same = manager.named("c").object::<Counter>(&2).unwrap();
+        let named = manager.named("c").object::<Counter>(1).unwrap();
+        let same = manager.named("c").object::<Counter>(2).unwrap();
         named.call::<i64>("add", &1).unwrap();
         assert_eq!(same.call::<i64>("add", &0).unwrap(), 2);
     });
@@ -81,7 +81,7 @@ fn methods_are_called() {
 #[test]
 fn what_goes_wrong_is_told() {
     let (_server, manager) = served();
-    let counter = manager.object::<Counter>(&15).unwrap();
+    let counter = manager.object::<Counter>(15).unwrap();
     let refused = |result: Result<Value, Error>| result.unwrap_err().refusal().cloned().unwrap();
     assert_eq!(
         refused(counter.call("halve", &())),
@@ -105,7 +105,7 @@ fn what_goes_wrong_is_told() {
     ));
     let made = |args| {
         manager
-            .object::<Counter>(&args)
+            .object::<Counter>(args)
             .unwrap_err()
             .refusal()
             .cloned()
@@ -118,7 +118,7 @@ fn what_goes_wrong_is_told() {
         Some(Refusal::NoSuchType(_))
     ));
     assert!(
-        manager.object::<Echo>(&()).is_err(),
+        manager.object::<Echo>(()).is_err(),
         "this server was not told of it"
     );
     // After all that it goes on.
@@ -128,7 +128,7 @@ fn what_goes_wrong_is_told() {
 #[test]
 fn a_server_may_know_more_types() {
     let server = Manager::builder().register::<Echo>().serve().unwrap();
-    let echo = server.manager().unwrap().object::<Echo>(&()).unwrap();
+    let echo = server.manager().unwrap().object::<Echo>(()).unwrap();
     assert_eq!(
         echo.call::<Vec<u8>>("echo", &vec![1, 2, 3_u8]).unwrap(),
         [1, 2, 3]
@@ -141,7 +141,7 @@ fn a_server_may_know_more_types() {
 fn a_waiting_method_is_cancelled_with_its_caller() {
     on_each(|| {
         let (_server, manager) = served();
-        let counter = manager.object::<Counter>(&5).unwrap();
+        let counter = manager.object::<Counter>(5).unwrap();
         coroutine::scope(|scope| {
             let sleeper = scope.spawn(|| counter.call::<bool>("sleep", &()));
             await_stats(&manager, "it to sleep", |stats| stats.waiting == 1);

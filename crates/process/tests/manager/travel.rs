@@ -60,13 +60,13 @@ fn the_key_does_not_travel() {
 
 pub(crate) fn arrive_without_key(orders: &[u8]) {
     let (list, address): (ListProxy, String) = decode(orders);
-    let refused = list.push(&1).unwrap_err();
+    let refused = list.push(1).unwrap_err();
     assert!(matches!(refused, Error::NoKey(_)), "{refused}");
     set_key(address.as_str(), "wrong");
-    let refused = list.push(&1).unwrap_err();
+    let refused = list.push(1).unwrap_err();
     assert!(matches!(refused, Error::WrongKey), "{refused}");
     set_key(address.as_str(), "right");
-    list.push(&1).unwrap();
+    list.push(1).unwrap();
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn another_manager_at_the_same_address_is_told_apart() {
     drop(server);
     let _other = Manager::builder().bind(&address).key("k").serve().unwrap();
     let list: ListProxy = postcard::from_bytes(&bytes).unwrap();
-    let refused = list.push(&1).unwrap_err();
+    let refused = list.push(1).unwrap_err();
     assert!(matches!(refused, Error::OtherManager), "{refused}");
 }
 

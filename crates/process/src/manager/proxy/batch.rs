@@ -63,10 +63,10 @@ impl Batch {
     pub fn insert(
         &mut self,
         dict: &DictProxy,
-        key: &(impl Serialize + ?Sized),
-        value: &(impl Serialize + ?Sized),
+        key: impl Serialize,
+        value: impl Serialize,
     ) -> Result<()> {
-        let op = DataOp::Insert(Packed::of(key)?, Packed::of(value)?);
+        let op = DataOp::Insert(Packed::of(&key)?, Packed::of(&value)?);
         self.add(&dict.0, op)
     }
 
@@ -75,8 +75,8 @@ impl Batch {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
-    pub fn remove(&mut self, dict: &DictProxy, key: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.add(&dict.0, DataOp::Remove(Packed::of(key)?))
+    pub fn remove(&mut self, dict: &DictProxy, key: impl Serialize) -> Result<()> {
+        self.add(&dict.0, DataOp::Remove(Packed::of(&key)?))
     }
 
     /// Changes the value at a key; there must be one.
@@ -84,14 +84,9 @@ impl Batch {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
-    pub fn update(
-        &mut self,
-        dict: &DictProxy,
-        key: &(impl Serialize + ?Sized),
-        update: Update,
-    ) -> Result<()> {
+    pub fn update(&mut self, dict: &DictProxy, key: impl Serialize, update: Update) -> Result<()> {
         let op = DataOp::Update {
-            key: Packed::of(key)?,
+            key: Packed::of(&key)?,
             default: None,
             update,
         };
@@ -106,11 +101,11 @@ impl Batch {
     pub fn expect<T: Serialize + ?Sized>(
         &mut self,
         dict: &DictProxy,
-        key: &(impl Serialize + ?Sized),
+        key: impl Serialize,
         value: Option<&T>,
     ) -> Result<()> {
         let op = DataOp::Expect {
-            key: Packed::of(key)?,
+            key: Packed::of(&key)?,
             value: value.map(Packed::of).transpose()?,
         };
         self.add(&dict.0, op)
@@ -121,8 +116,8 @@ impl Batch {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
-    pub fn push(&mut self, list: &ListProxy, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.add(&list.0, DataOp::Push(Packed::of(value)?))
+    pub fn push(&mut self, list: &ListProxy, value: impl Serialize) -> Result<()> {
+        self.add(&list.0, DataOp::Push(Packed::of(&value)?))
     }
 
     /// Takes the value at an index of a list out.
@@ -143,9 +138,9 @@ impl Batch {
         &mut self,
         array: &ArrayProxy,
         index: usize,
-        value: &(impl Serialize + ?Sized),
+        value: impl Serialize,
     ) -> Result<()> {
-        let op = DataOp::Set(index as u64, Packed::of(value)?);
+        let op = DataOp::Set(index as u64, Packed::of(&value)?);
         self.add(&array.0, op)
     }
 
@@ -163,8 +158,8 @@ impl Batch {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
-    pub fn set(&mut self, value: &ValueProxy, new: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.add(&value.0, DataOp::Store(Packed::of(new)?))
+    pub fn set(&mut self, value: &ValueProxy, new: impl Serialize) -> Result<()> {
+        self.add(&value.0, DataOp::Store(Packed::of(&new)?))
     }
 
     /// Changes a value.
@@ -181,8 +176,8 @@ impl Batch {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
-    pub fn put(&mut self, queue: &QueueProxy, item: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.add(&queue.0, DataOp::TryPut(Packed::of(item)?))
+    pub fn put(&mut self, queue: &QueueProxy, item: impl Serialize) -> Result<()> {
+        self.add(&queue.0, DataOp::TryPut(Packed::of(&item)?))
     }
 
     /// Takes the first item out of a queue, which must have one.

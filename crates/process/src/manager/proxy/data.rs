@@ -16,7 +16,7 @@ proxy! {
     /// # use ropewalk_process::manager::{Manager, Update};
     /// # let server = Manager::builder().serve()?;
     /// # let manager = server.manager()?;
-    /// let best = manager.value(&10)?;
+    /// let best = manager.value(10)?;
     /// best.update::<i64>(Update::max(12))?;
     /// assert_eq!(best.compare_exchange(&10, &0)?, Err(12));
     /// assert_eq!(best.get::<i64>()?, 12);
@@ -40,8 +40,8 @@ impl ValueProxy {
     /// # Errors
     ///
     /// As all calls.
-    pub fn set<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
-        self.0.data(DataOp::Store(Packed::of(value)?)).map(drop)
+    pub fn set(&self, value: impl Serialize) -> Result<()> {
+        self.0.data(DataOp::Store(Packed::of(&value)?)).map(drop)
     }
 
     /// Replaces it, and gives what it was.
@@ -49,8 +49,8 @@ impl ValueProxy {
     /// # Errors
     ///
     /// As all calls; if the old value is not a `T`, it is replaced all the same.
-    pub fn swap<T: Serialize + DeserializeOwned>(&self, value: &T) -> Result<T> {
-        self.0.data(DataOp::Store(Packed::of(value)?))?.some()
+    pub fn swap<T: Serialize + DeserializeOwned>(&self, value: T) -> Result<T> {
+        self.0.data(DataOp::Store(Packed::of(&value)?))?.some()
     }
 
     /// Changes it in one step; gives what it is then.
@@ -75,7 +75,7 @@ impl ValueProxy {
     ) -> Result<std::result::Result<(), T>> {
         let op = DataOp::ExchangeIt {
             expected: Packed::of(expected)?,
-            new: Packed::of(new)?,
+            new: Packed::of(&new)?,
         };
         some_there(self.0.data(op)?.exchanged()?)
     }

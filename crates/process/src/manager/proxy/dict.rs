@@ -19,10 +19,10 @@ proxy! {
     /// # let manager = server.manager()?;
     /// let dict = manager.dict()?;
     /// dict.insert("name", "rope")?;
-    /// dict.insert(&7, &[1.5, 2.5])?;
+    /// dict.insert(7, [1.5, 2.5])?;
     /// assert_eq!(dict.get::<String>("name")?.as_deref(), Some("rope"));
-    /// assert_eq!(dict.get::<Vec<f64>>(&7)?, Some(vec![1.5, 2.5]));
-    /// assert_eq!(dict.update_or::<u64>("hits", &0, Update::add(1))?, 1);
+    /// assert_eq!(dict.get::<Vec<f64>>(7)?, Some(vec![1.5, 2.5]));
+    /// assert_eq!(dict.update_or::<u64>("hits", 0, Update::add(1))?, 1);
     /// # Ok::<(), ropewalk_process::manager::Error>(())
     /// ```
     DictProxy: Dict | Namespace
@@ -34,8 +34,8 @@ impl DictProxy {
     /// # Errors
     ///
     /// [`WrongType`](crate::manager::Error::WrongType) if it isn't a `T`; else as all calls.
-    pub fn get<T: DeserializeOwned>(&self, key: &(impl Serialize + ?Sized)) -> Result<Option<T>> {
-        self.0.data(DataOp::Get(Packed::of(key)?))?.value()
+    pub fn get<T: DeserializeOwned>(&self, key: impl Serialize) -> Result<Option<T>> {
+        self.0.data(DataOp::Get(Packed::of(&key)?))?.value()
     }
 
     /// Sets the value at a key.
@@ -43,12 +43,8 @@ impl DictProxy {
     /// # Errors
     ///
     /// As all calls.
-    pub fn insert(
-        &self,
-        key: &(impl Serialize + ?Sized),
-        value: &(impl Serialize + ?Sized),
-    ) -> Result<()> {
-        let op = DataOp::Insert(Packed::of(key)?, Packed::of(value)?);
+    pub fn insert(&self, key: impl Serialize, value: impl Serialize) -> Result<()> {
+        let op = DataOp::Insert(Packed::of(&key)?, Packed::of(&value)?);
         self.0.data(op).map(drop)
     }
 
@@ -59,10 +55,10 @@ impl DictProxy {
     /// As all calls; if the old value is not a `T`, it is replaced all the same.
     pub fn replace<T: Serialize + DeserializeOwned>(
         &self,
-        key: &(impl Serialize + ?Sized),
-        value: &T,
+        key: impl Serialize,
+        value: T,
     ) -> Result<Option<T>> {
-        let op = DataOp::Insert(Packed::of(key)?, Packed::of(value)?);
+        let op = DataOp::Insert(Packed::of(&key)?, Packed::of(&value)?);
         self.0.data(op)?.value()
     }
 
@@ -73,10 +69,10 @@ impl DictProxy {
     /// As [`get`](Self::get).
     pub fn get_or_insert<T: Serialize + DeserializeOwned>(
         &self,
-        key: &(impl Serialize + ?Sized),
-        value: &T,
+        key: impl Serialize,
+        value: T,
     ) -> Result<T> {
-        let op = DataOp::InsertNew(Packed::of(key)?, Packed::of(value)?);
+        let op = DataOp::InsertNew(Packed::of(&key)?, Packed::of(&value)?);
         self.0.data(op)?.some()
     }
 
@@ -86,13 +82,9 @@ impl DictProxy {
     ///
     /// [`NoSuchKey`](crate::manager::Refusal::NoSuchKey); another refusal if the value can't be
     /// changed so; else as all calls.
-    pub fn update<T: DeserializeOwned>(
-        &self,
-        key: &(impl Serialize + ?Sized),
-        update: Update,
-    ) -> Result<T> {
+    pub fn update<T: DeserializeOwned>(&self, key: impl Serialize, update: Update) -> Result<T> {
         let op = DataOp::Update {
-            key: Packed::of(key)?,
+            key: Packed::of(&key)?,
             default: None,
             update,
         };
@@ -106,13 +98,13 @@ impl DictProxy {
     /// As [`update`](Self::update).
     pub fn update_or<T: DeserializeOwned>(
         &self,
-        key: &(impl Serialize + ?Sized),
-        default: &(impl Serialize + ?Sized),
+        key: impl Serialize,
+        default: impl Serialize,
         update: Update,
     ) -> Result<T> {
         let op = DataOp::Update {
-            key: Packed::of(key)?,
-            default: Some(Packed::of(default)?),
+            key: Packed::of(&key)?,
+            default: Some(Packed::of(&default)?),
             update,
         };
         self.0.data(op)?.some()
@@ -126,12 +118,12 @@ impl DictProxy {
     /// As [`get`](Self::get).
     pub fn compare_exchange<T: Serialize + DeserializeOwned>(
         &self,
-        key: &(impl Serialize + ?Sized),
+        key: impl Serialize,
         expected: Option<&T>,
         new: Option<&T>,
     ) -> Result<std::result::Result<(), Option<T>>> {
         let op = DataOp::Exchange {
-            key: Packed::of(key)?,
+            key: Packed::of(&key)?,
             expected: expected.map(Packed::of).transpose()?,
             new: new.map(Packed::of).transpose()?,
         };
@@ -146,13 +138,13 @@ impl DictProxy {
     /// As [`get`](Self::get).
     pub fn update_with<T: Serialize + DeserializeOwned>(
         &self,
-        key: &(impl Serialize + ?Sized),
+        key: impl Serialize,
         mut change: impl FnMut(Option<&T>) -> Option<T>,
     ) -> Result<Option<T>> {
-        let mut old = self.get(key)?;
+        let mut old = self.get(&key)?;
         loop {
             let new = change(old.as_ref());
-            match self.compare_exchange(key, old.as_ref(), new.as_ref())? {
+            match self.compare_exchange(&key, old.as_ref(), new.as_ref())? {
                 Ok(()) => return Ok(new),
                 Err(there) => old = there,
             }
@@ -164,11 +156,8 @@ impl DictProxy {
     /// # Errors
     ///
     /// As all calls; a value that is not a `T` is taken out all the same.
-    pub fn remove<T: DeserializeOwned>(
-        &self,
-        key: &(impl Serialize + ?Sized),
-    ) -> Result<Option<T>> {
-        self.0.data(DataOp::Remove(Packed::of(key)?))?.value()
+    pub fn remove<T: DeserializeOwned>(&self, key: impl Serialize) -> Result<Option<T>> {
+        self.0.data(DataOp::Remove(Packed::of(&key)?))?.value()
     }
 
     /// Says whether there is a value at a key.
@@ -176,8 +165,8 @@ impl DictProxy {
     /// # Errors
     ///
     /// As all calls.
-    pub fn contains_key(&self, key: &(impl Serialize + ?Sized)) -> Result<bool> {
-        self.0.data(DataOp::Contains(Packed::of(key)?))?.yes()
+    pub fn contains_key(&self, key: impl Serialize) -> Result<bool> {
+        self.0.data(DataOp::Contains(Packed::of(&key)?))?.yes()
     }
 
     /// Sets several values in one step.
@@ -267,7 +256,7 @@ proxy! {
     /// # let server = Manager::builder().serve()?;
     /// # let manager = server.manager()?;
     /// let settings = manager.namespace()?;
-    /// settings.set("depth", &3)?;
+    /// settings.set("depth", 3)?;
     /// settings.set("title", "knots")?;
     /// assert_eq!(settings.get::<u8>("depth")?, 3);
     /// assert!(settings.get::<u8>("width").is_err());
@@ -293,8 +282,8 @@ impl NamespaceProxy {
     /// # Errors
     ///
     /// As all calls.
-    pub fn set(&self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        let op = DataOp::Insert(Packed::of(name)?, Packed::of(value)?);
+    pub fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
+        let op = DataOp::Insert(Packed::of(name)?, Packed::of(&value)?);
         self.0.data(op).map(drop)
     }
 

@@ -20,7 +20,7 @@ proxy! {
     /// # let server = Manager::builder().serve()?;
     /// # let manager = server.manager()?;
     /// let list = manager.list()?;
-    /// list.push(&3)?;
+    /// list.push(3)?;
     /// list.push("two")?;
     /// assert_eq!(list.to_vec::<Value>()?, [Value::from(3), Value::from("two")]);
     /// # Ok::<(), ropewalk_process::manager::Error>(())
@@ -53,8 +53,8 @@ macro_rules! by_index {
             /// # Errors
             ///
             /// [`OutOfRange`](crate::manager::Refusal::OutOfRange); else as all calls.
-            pub fn set(&self, index: usize, value: &(impl Serialize + ?Sized)) -> Result<()> {
-                let op = DataOp::Set(index as u64, Packed::of(value)?);
+            pub fn set(&self, index: usize, value: impl Serialize) -> Result<()> {
+                let op = DataOp::Set(index as u64, Packed::of(&value)?);
                 self.0.data(op)?.done()
             }
 
@@ -82,7 +82,7 @@ macro_rules! by_index {
                 let op = DataOp::ExchangeAt {
                     index: index as u64,
                     expected: Packed::of(expected)?,
-                    new: Packed::of(new)?,
+                    new: Packed::of(&new)?,
                 };
                 some_there(self.0.data(op)?.exchanged()?)
             }
@@ -129,8 +129,8 @@ macro_rules! by_index {
             /// # Errors
             ///
             /// As all calls.
-            pub fn position(&self, value: &(impl Serialize + ?Sized)) -> Result<Option<usize>> {
-                match self.0.data(DataOp::Position(Packed::of(value)?))? {
+            pub fn position(&self, value: impl Serialize) -> Result<Option<usize>> {
+                match self.0.data(DataOp::Position(Packed::of(&value)?))? {
                     Answer::Done => Ok(None),
                     other => other.count().map(Some),
                 }
@@ -166,8 +166,8 @@ impl ListProxy {
     /// # Errors
     ///
     /// As all calls.
-    pub fn push(&self, value: &(impl Serialize + ?Sized)) -> Result<usize> {
-        self.0.data(DataOp::Push(Packed::of(value)?))?.count()
+    pub fn push(&self, value: impl Serialize) -> Result<usize> {
+        self.0.data(DataOp::Push(Packed::of(&value)?))?.count()
     }
 
     /// Takes the last one out.
@@ -184,8 +184,8 @@ impl ListProxy {
     /// # Errors
     ///
     /// [`OutOfRange`](crate::manager::Refusal::OutOfRange); else as all calls.
-    pub fn insert(&self, index: usize, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        let op = DataOp::InsertAt(index as u64, Packed::of(value)?);
+    pub fn insert(&self, index: usize, value: impl Serialize) -> Result<()> {
+        let op = DataOp::InsertAt(index as u64, Packed::of(&value)?);
         self.0.data(op)?.done()
     }
 

@@ -85,7 +85,7 @@ proxy! {
     /// # let manager = server.manager()?;
     /// use ropewalk_rt::coroutine;
     ///
-    /// let (condition, ready) = (manager.condition()?, manager.value(&false)?);
+    /// let (condition, ready) = (manager.condition()?, manager.value(false)?);
     /// coroutine::scope(|scope| {
     ///     let waiter = scope.spawn(|| {
     ///         let mut guard = condition.lock()?;
@@ -95,7 +95,7 @@ proxy! {
     ///         Ok::<(), ropewalk_process::manager::Error>(())
     ///     });
     ///     let guard = condition.lock()?;
-    ///     ready.set(&true)?;
+    ///     ready.set(true)?;
     ///     guard.notify_all()?;
     ///     drop(guard);
     ///     waiter.join().unwrap()

@@ -27,11 +27,7 @@ impl ObjectProxy {
     /// # Cancellation
     ///
     /// The caller waits no longer, and the method's own waits are cancelled.
-    pub fn call<R: DeserializeOwned>(
-        &self,
-        method: &str,
-        args: &(impl Serialize + ?Sized),
-    ) -> Result<R> {
+    pub fn call<R: DeserializeOwned>(&self, method: &str, args: impl Serialize) -> Result<R> {
         self.0.call(&self.method(method, args)?)?.some()
     }
 
@@ -43,7 +39,7 @@ impl ObjectProxy {
     pub fn call_timeout<R: DeserializeOwned>(
         &self,
         method: &str,
-        args: &(impl Serialize + ?Sized),
+        args: impl Serialize,
         timeout: Duration,
     ) -> Result<Option<R>> {
         let call = self.method(method, args)?;
@@ -51,11 +47,11 @@ impl ObjectProxy {
         answer.map(|answer| answer.some()).transpose()
     }
 
-    fn method(&self, name: &str, args: &(impl Serialize + ?Sized)) -> Result<Call<Packed>> {
+    fn method(&self, name: &str, args: impl Serialize) -> Result<Call<Packed>> {
         Ok(Call::Method {
             object: self.0.object(),
             method: name.to_owned(),
-            args: Packed::of(args)?,
+            args: Packed::of(&args)?,
         })
     }
 }

@@ -30,9 +30,9 @@ proxy! {
     /// use std::time::Duration;
     ///
     /// let queue = manager.bounded_queue(2)?;
-    /// queue.put(&1)?;
+    /// queue.put(1)?;
     /// queue.put("two")?;
-    /// assert!(!queue.try_put(&3.0)?);
+    /// assert!(!queue.try_put(3.0)?);
     /// assert_eq!(queue.get::<i32>()?, 1);
     /// assert_eq!(queue.get::<String>()?, "two");
     /// assert_eq!(queue.get_timeout::<f64>(Duration::from_millis(1))?, None);
@@ -47,8 +47,8 @@ impl QueueProxy {
     /// # Errors
     ///
     /// [`Closed`](crate::manager::Refusal::Closed); else as all calls.
-    pub fn put(&self, item: &(impl Serialize + ?Sized)) -> Result<()> {
-        let value = Packed::of(item)?;
+    pub fn put(&self, item: impl Serialize) -> Result<()> {
+        let value = Packed::of(&item)?;
         self.0.wait(WaitOp::Put { value })?.done()
     }
 
@@ -57,8 +57,8 @@ impl QueueProxy {
     /// # Errors
     ///
     /// As [`put`](Self::put).
-    pub fn try_put(&self, item: &(impl Serialize + ?Sized)) -> Result<bool> {
-        self.0.data(DataOp::TryPut(Packed::of(item)?))?.yes()
+    pub fn try_put(&self, item: impl Serialize) -> Result<bool> {
+        self.0.data(DataOp::TryPut(Packed::of(&item)?))?.yes()
     }
 
     /// As [`put`](Self::put), waiting for `timeout` at most; says whether it did.
@@ -66,7 +66,7 @@ impl QueueProxy {
     /// # Errors
     ///
     /// As [`put`](Self::put).
-    pub fn put_timeout(&self, item: &(impl Serialize + ?Sized), timeout: Duration) -> Result<bool> {
+    pub fn put_timeout(&self, item: impl Serialize, timeout: Duration) -> Result<bool> {
         self.put_deadline(item, after(timeout))
     }
 
@@ -75,12 +75,8 @@ impl QueueProxy {
     /// # Errors
     ///
     /// As [`put`](Self::put).
-    pub fn put_deadline(
-        &self,
-        item: &(impl Serialize + ?Sized),
-        deadline: Instant,
-    ) -> Result<bool> {
-        let value = Packed::of(item)?;
+    pub fn put_deadline(&self, item: impl Serialize, deadline: Instant) -> Result<bool> {
+        let value = Packed::of(&item)?;
         match self.0.wait_until(WaitOp::Put { value }, deadline)? {
             Some(answer) => answer.done().map(|()| true),
             None => Ok(false),
