@@ -7,6 +7,7 @@ mod files;
 mod generators;
 mod locals;
 mod locks;
+mod managers;
 mod multiprocessing;
 mod network;
 mod processes;

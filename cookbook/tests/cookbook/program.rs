@@ -62,6 +62,8 @@ pub mod p3_queue;
 pub mod p4_pipe;
 #[path = "../../examples/p5_shared.rs"]
 pub mod p5_shared;
+#[path = "../../examples/p6_manager.rs"]
+pub mod p6_manager;
 #[path = "../../examples/p8_locks.rs"]
 pub mod p8_locks;
 #[path = "../../examples/p7_prefork.rs"]

@@ -347,6 +347,21 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "p6_manager",
+        arguments: &[],
+        lines: &[
+            "counted: [50, 100, 50, 50, 500]",
+            "in the queue: 50",
+            "no more than 6 inside: true",
+            "in the list: 10 numbers, 10 texts",
+            "in the dict: (3, \"done\")",
+            "guest: let in",
+            "guest: the manager's key is another one",
+            "server: a client has another key",
+            "{\"rope\": 2}",
+        ],
+    },
+    Run {
         program: "p8_locks",
         arguments: &[],
         lines: &[
