@@ -1,11 +1,12 @@
 //! Parents and children: who waits for whom, who ends with whom, and what is left.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
 use ropewalk_process::pipe::{Receiver, Sender, one_way};
 use ropewalk_process::{Process, StartError, active_children};
-use ropewalk_rt::coroutine;
+use ropewalk_rt::{JoinError, coroutine};
 
 use crate::alone::{alone, text, well_alone};
 use crate::stage::{on_each, until};
@@ -201,7 +202,83 @@ fn children_that_are_left_are_waited_for() {
     assert!(has_begun.try_recv().unwrap_err().is_closed());
 }
 
-/// The tests' own harness has no start-up hook; with the marker, nobody starts anybody.
+#[ropewalk_macros::task(crate = ropewalk_rt)]
+fn answers(text: String, _keeps: Sender<u32>) -> String {
+    text
+}
+
+/// Killed before it has begun, while it begins, while it answers, and after that: either it has
+/// answered or it has died, and nothing is left of it.
+#[test]
+fn processes_killed_at_any_moment_are_accounted_for() {
+    well_alone(&[], || {
+        let (sender, receiver) = one_way().unwrap();
+        let once = |after: Option<Duration>| {
+            let text = "x".repeat(100_000);
+            let process = Process::spawn(answers, (text, sender.clone())).unwrap();
+            let pid = process.pid();
+            if let Some(after) = after {
+                coroutine::sleep(after);
+                process.kill().unwrap();
+            }
+            let answered = match process.join() {
+                Ok(text) => {
+                    assert_eq!(text.len(), 100_000);
+                    true
+                }
+                Err(JoinError::WorkerDied { status, .. }) => {
+                    assert_eq!(status.signal(), Some(libc::SIGKILL));
+                    false
+                }
+                Err(other) => panic!("{other:?}"),
+            };
+            assert!(!is_there(pid), "no zombie");
+            answered
+        };
+        assert!(once(None));
+        let before = open_descriptors();
+        let moments = (0..60).map(|n| Duration::from_micros(n * 150));
+        let answered = moments.filter(|after| once(Some(*after))).count();
+        assert!(answered < 60, "the first one at least was quicker");
+        assert_eq!(open_descriptors(), before);
+        drop(sender);
+        assert!(receiver.recv().unwrap_err().is_closed());
+    });
+}
+
+/// Without descriptors there is an error, and nothing else.
+#[test]
+fn a_start_without_descriptors_is_refused() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    well_alone(&[], || {
+        let (sender, _receiver) = one_way().unwrap();
+        let spawn = || Process::spawn(answers, ("a".to_owned(), sender.clone()));
+        spawn().unwrap().join().unwrap();
+        let before = open_descriptors();
+        let limits = getrlimit(Resource::Nofile);
+        // From too few for anything to enough.
+        let mut refused = 0;
+        for more in 0..40 {
+            let limit = Rlimit {
+                current: Some(before as u64 + more),
+                maximum: limits.maximum,
+            };
+            setrlimit(Resource::Nofile, limit).unwrap();
+            let spawned = spawn();
+            setrlimit(Resource::Nofile, limits.clone()).unwrap();
+            match spawned {
+                Ok(process) => drop(process.join()),
+                Err(StartError::Io(_) | StartError::Encode(_)) => refused += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+            assert_eq!(open_descriptors(), before, "with {more} more");
+        }
+        assert!(refused > 3);
+        assert_eq!(spawn().unwrap().join().unwrap(), "a");
+    });
+}
+
 #[test]
 fn many_children_at_once() {
     let output = alone("family::many_children_at_once", &[], || {
