@@ -53,7 +53,14 @@ fn begin(mut setup: Setup) -> Result<Ended, String> {
         name: setup.name,
         daemon: start.daemon,
     });
-    let runtime = Runtime::new().map_err(|error| format!("there is no runtime: {error}"))?;
+    let mut runtime = Runtime::builder();
+    if std::env::var_os("ROPEWALK_WATCH").is_none() {
+        // To compute for long is what a process is for: nobody needs to be told of it.
+        runtime = runtime.watch(None);
+    }
+    let runtime = runtime
+        .build()
+        .map_err(|error| format!("there is no runtime: {error}"))?;
     let ended = ropewalk_rt::__private::run_main(&runtime, || work(task, &carrier));
     // Tasks that are still there go on; what ends them is the end of the process.
     std::mem::forget(runtime);

@@ -74,6 +74,10 @@ impl<R: Portable> Process<R> {
     /// other things that processes share may be among the arguments; they are the child's
     /// own then.
     ///
+    /// The task is the main coroutine of a runtime that the environment describes, as for
+    /// `#[ropewalk::main]`; it is watched for long computations only if `ROPEWALK_WATCH` is set.
+    /// What the task leaves running that is no daemon is waited for before the process ends.
+    ///
     /// # Errors
     ///
     /// [`StartError`] if the function is no task, the arguments can't be serialised, this process
