@@ -38,6 +38,7 @@
 //! | C13 | cooperative, not pre-emptive: computing stalls the neighbours | `c13_cooperative` |
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
 //! | E2 | `future.add_done_callback` | `e2_callbacks` |
+//! | E5 | the hand-made pool: grows to a maximum, `callback(status, result)`, `close`, `terminate` | `e5_pool` |
 //! | E8 | a pool as a queue of tokens: take one, run, put it back | `e8_tokens` |
 //! | N1 | blocking echo server with a pool of 3, and its client | `n1_echo` |
 //! | N2 | a non-blocking server on one thread: `setblocking(False)`, pending sends, removals | `n2_nonblocking` |

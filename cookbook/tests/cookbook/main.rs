@@ -18,6 +18,7 @@ mod programs;
 mod queues;
 mod shared;
 mod tasks;
+mod thread_pools;
 mod threads;
 mod waiting;
 mod web;

@@ -28,6 +28,8 @@ pub mod c8_event_loop;
 pub mod c9_executor;
 #[path = "../../examples/e2_callbacks.rs"]
 pub mod e2_callbacks;
+#[path = "../../examples/e5_pool.rs"]
+pub mod e5_pool;
 #[path = "../../examples/e8_tokens.rs"]
 pub mod e8_tokens;
 #[path = "../../examples/f1_callback.rs"]

@@ -160,6 +160,20 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "e5_pool",
+        arguments: &[],
+        lines: &[
+            "before: Seen { live: 0, idle: 0, queued: 0, running: 0 }",
+            "eight tasks that block, five threads: Seen { live: 5, idle: 0, queued: 3, running: 5 }",
+            "a square: true, 49",
+            "a panic: false, the task panicked: no number",
+            "after it: true, 2",
+            "close: 0, 1, 2; after it: the pool is closed: it takes no more work",
+            "terminate: 0, the task was cancelled before it had a value, the task was cancelled \
+             before it had a value; after it: the pool is closed: it takes no more work",
+        ],
+    },
+    Run {
         program: "e8_tokens",
         arguments: &[],
         lines: &[

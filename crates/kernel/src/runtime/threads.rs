@@ -74,6 +74,7 @@ use std::{fmt, io, thread};
 use super::Shared;
 use super::starting::{not_started, worker_thread};
 use crate::clock;
+use crate::driver::Driver;
 use crate::fork;
 use crate::remote::Remote;
 use crate::worker::{Deques, Sleepers, Worker, WorkerShared};
@@ -322,6 +323,10 @@ impl Shared {
                     self.crew.vacant.set(index);
                     worker.asleep.store(true, Ordering::SeqCst);
                 }
+                // One that can't be had is an error now, and not of the first who spawns.
+                Driver::new(self.driver, &self.workers[0].signal)
+                    .map_err(|error| no_driver(self, 0, &error))?
+                    .close();
                 lazy.threads_min.min(all)
             }
         };
@@ -639,6 +644,11 @@ impl Shared {
     }
 }
 
+fn no_driver(shared: &Shared, index: usize, error: &io::Error) -> io::Error {
+    let what = format!("its {} driver", shared.driver.as_str());
+    not_started(index, shared.workers.len(), &what, error)
+}
+
 /// A worker's thread.
 fn sit(
     shared: &Arc<Shared>,
@@ -658,13 +668,11 @@ fn sit(
     };
     loop {
         worker.open_letters();
-        let driver = match crate::driver::Driver::new(shared.driver, &worker.signal) {
+        let driver = match Driver::new(shared.driver, &worker.signal) {
             Ok(driver) => driver,
             Err(error) => {
-                let what = format!("its {} driver", shared.driver.as_str());
-                let error = not_started(index, shared.workers.len(), &what, &error);
                 shared.note_refused();
-                tell(report.take(), Err(error));
+                tell(report.take(), Err(no_driver(shared, index, &error)));
                 return shared.resign(index);
             }
         };

@@ -23,7 +23,7 @@ use crate::workload::{Report, run};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lowers a limit of this process for good.
-fn limit(resource: libc::__rlimit_resource_t, to: u64) {
+pub(crate) fn limit(resource: libc::__rlimit_resource_t, to: u64) {
     let limit = libc::rlimit {
         rlim_cur: to,
         rlim_max: to,

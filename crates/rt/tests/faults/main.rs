@@ -6,6 +6,7 @@
 mod kinds;
 mod limits;
 mod loops;
+mod pools;
 #[path = "../it/process.rs"]
 mod process;
 mod table;
