@@ -5,6 +5,8 @@
 //! calls below, as programs do; `quicksort` sorts [`SORT_LEN`] random numbers, with joins down to
 //! pieces of [`SORT_CUT`]. `sequential` does the same without any joins, on one thread.
 
+pub(crate) mod noop;
+
 use crate::arguments::Arguments;
 use crate::paced::{self, Place};
 use crate::report::{Better, Measure, Report};
@@ -65,5 +67,6 @@ pub(crate) fn run(arguments: &Arguments) -> Report {
         let sort = format!("fork-sort {SORT_CUT}");
         add("quicksort", "ns/element", sort, SORT_LEN, workers);
     }
+    noop::run(arguments, &mut report);
     report
 }

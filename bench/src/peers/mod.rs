@@ -18,6 +18,7 @@ mod reads;
 mod rings;
 mod ropewalk;
 mod sleeps;
+mod thread_pools;
 mod threads;
 mod tokio;
 mod waiting;

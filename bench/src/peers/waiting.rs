@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{datagrams, forks, locks, messages, reads, sleeps};
+use super::{datagrams, forks, locks, messages, reads, sleeps, thread_pools};
 use crate::measure::Usage;
 
 /// What a contender's process keeps from one portion to the next.
@@ -13,6 +13,9 @@ pub(crate) struct Fixed {
     ropewalk: HashMap<u64, ropewalk::Runtime>,
     tokio: HashMap<u64, tokio::runtime::Runtime>,
     rayon: HashMap<u64, rayon::ThreadPool>,
+    ropewalk_pool: HashMap<u64, ropewalk::executor::ThreadPool>,
+    threadpool: HashMap<u64, threadpool::ThreadPool>,
+    tokio_blocking: HashMap<u64, tokio::runtime::Runtime>,
 }
 
 /// What a portion of work came to.
@@ -76,6 +79,30 @@ impl Fixed {
         })
     }
 
+    /// Ropewalk's pool of so many threads.
+    pub(super) fn ropewalk_pool(&mut self, threads: u64) -> &ropewalk::executor::ThreadPool {
+        self.ropewalk_pool.entry(threads).or_insert_with(|| {
+            ropewalk::executor::ThreadPool::new(threads as usize).expect("a pool")
+        })
+    }
+
+    /// A pool of the crate `threadpool` with so many threads.
+    pub(super) fn threadpool(&mut self, threads: u64) -> &threadpool::ThreadPool {
+        self.threadpool
+            .entry(threads)
+            .or_insert_with(|| threadpool::ThreadPool::new(threads as usize))
+    }
+
+    /// A runtime of tokio's with so many threads for what blocks.
+    pub(super) fn tokio_blocking(&mut self, threads: u64) -> &tokio::runtime::Runtime {
+        self.tokio_blocking.entry(threads).or_insert_with(|| {
+            tokio::runtime::Builder::new_current_thread()
+                .max_blocking_threads(threads as usize)
+                .build()
+                .expect("a runtime")
+        })
+    }
+
     /// tokio's multi-thread runtime with so many workers.
     pub(super) fn tokio(&mut self, workers: u64) -> &tokio::runtime::Runtime {
         self.tokio.entry(workers).or_insert_with(|| {
@@ -103,6 +130,7 @@ impl Fixed {
             .or_else(|| sleeps::run(self, contender, command, n).map(Done::from))
             .or_else(|| reads::run(self, contender, command, counts).map(Done::from))
             .or_else(|| forks::run(self, contender, command, counts).map(Done::from))
+            .or_else(|| thread_pools::run(self, contender, command, counts).map(Done::from))
             .unwrap_or_else(|| panic!("{contender} takes no part in {command}"));
         let used = Usage::of_this_process().since(before);
         let shares = done.shares.unwrap_or(Shares {

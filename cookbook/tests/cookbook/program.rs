@@ -66,10 +66,10 @@ pub mod p4_pipe;
 pub mod p5_shared;
 #[path = "../../examples/p6_manager.rs"]
 pub mod p6_manager;
-#[path = "../../examples/p8_locks.rs"]
-pub mod p8_locks;
 #[path = "../../examples/p7_prefork.rs"]
 pub mod p7_prefork;
+#[path = "../../examples/p8_locks.rs"]
+pub mod p8_locks;
 #[path = "../../examples/q1_queue.rs"]
 pub mod q1_queue;
 #[path = "../../examples/q2_lifo_priority.rs"]
