@@ -126,7 +126,7 @@ fn many_share_both_ends() {
     const RECEIVERS: usize = 3;
     const EACH: usize = 400;
     on_each(|| {
-        let (sender, receiver) = one_way::<(usize, usize, Vec<u8>)>().unwrap();
+        let (sender, receiver) = one_way::<(usize, usize, String)>().unwrap();
         let received = AtomicUsize::new(0);
         scope(|s| {
             for who in 0..SENDERS {
@@ -135,7 +135,9 @@ fn many_share_both_ends() {
                     for number in 0..EACH {
                         // Now and then one that goes by file.
                         let len = if number % 50 == 7 { 80_000 } else { number * 9 };
-                        sender.send((who, number, vec![who as u8; len])).unwrap();
+                        sender
+                            .send((who, number, who.to_string().repeat(len)))
+                            .unwrap();
                     }
                 });
             }
@@ -144,8 +146,8 @@ fn many_share_both_ends() {
                 s.spawn(|| {
                     let mut last = [None; SENDERS];
                     for message in receiver.iter() {
-                        let (who, number, bytes) = message.unwrap();
-                        assert!(bytes.iter().all(|byte| *byte == who as u8));
+                        let (who, number, text) = message.unwrap();
+                        assert!(text.chars().all(|c| c.to_digit(10) == Some(who as u32)));
                         assert!(last[who] < Some(number));
                         last[who] = Some(number);
                         received.fetch_add(1, Ordering::Relaxed);
