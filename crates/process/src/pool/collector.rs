@@ -143,7 +143,7 @@ impl Collector {
         self.inner.finish(after);
         for (taken, job) in self.taken.drain(..).zip(self.jobs.drain(..)) {
             if let Some(job) = job {
-                settle(job, taken, &self.buffer);
+                self.inner.settle(job, taken, &self.buffer);
             }
         }
         if self.buffer.capacity() > 1 << 20 {
@@ -205,7 +205,12 @@ impl Collector {
                 let at = Instant::now() + NAP;
                 alarm = Some(alarm.map_or(at, |alarm| alarm.min(at)));
             }
-            (alarm, nap, state.kept && state.dying.is_empty())
+            let settling = self.inner.settling.load(Ordering::SeqCst) > 0;
+            (
+                alarm,
+                nap,
+                state.kept && state.dying.is_empty() && !settling,
+            )
         };
         self.inner.finish(after);
         (!kept).then_some((alarm, nap))
@@ -224,15 +229,6 @@ fn kill_for_nonsense(state: &mut State, generation: u64, what: &'static str) {
             lane.kill();
         }
     }
-}
-
-/// Settles a job with what its worker wrote. Large results are decoded elsewhere.
-fn settle(job: Box<Job>, taken: Taken, buffer: &[u8]) {
-    if let Arrived::Opened(_) = taken.payload {
-        blocking::detach(move || settle_here(job, &taken, &[]));
-        return;
-    }
-    settle_here(job, &taken, buffer);
 }
 
 fn settle_here(job: Box<Job>, taken: &Taken, buffer: &[u8]) {
@@ -258,6 +254,23 @@ fn settle_here(job: Box<Job>, taken: &Taken, buffer: &[u8]) {
 }
 
 impl Inner {
+    /// Settles a job with what its worker wrote. Large results are decoded elsewhere.
+    fn settle(self: &Arc<Self>, job: Box<Job>, taken: Taken, buffer: &[u8]) {
+        let Arrived::Opened(_) = taken.payload else {
+            settle_here(job, &taken, buffer);
+            return;
+        };
+        self.settling.fetch_add(1, Ordering::SeqCst);
+        let inner = Arc::clone(self);
+        blocking::detach(move || {
+            settle_here(job, &taken, &[]);
+            drop(taken);
+            // The collector may be waiting for the last one.
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+            inner.attend();
+        });
+    }
+
     /// Has the collector look at everything.
     pub(super) fn attend(&self) {
         self.attention.store(true, Ordering::SeqCst);

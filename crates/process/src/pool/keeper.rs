@@ -334,7 +334,7 @@ impl Keeper {
             given: 0,
             blocked: false,
             stalled: false,
-            seen: None,
+            first_seen: None,
             to_ring: false,
         };
         let mut after = After::default();
@@ -388,7 +388,11 @@ impl Keeper {
         let mut after = After::default();
         {
             let mut state = self.inner.state();
-            let given_up = !matches!(state.stage, Stage::Open | Stage::Closed);
+            let given_up = match state.stage {
+                Stage::Open => false,
+                Stage::Closed => state.outstanding() == 0,
+                Stage::Terminated | Stage::Broken(_) => true,
+            };
             if given_up || state.lanes.iter().any(Option::is_some) {
                 return;
             }

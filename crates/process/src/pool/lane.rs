@@ -61,10 +61,10 @@ pub(super) struct Lane {
     pub(super) given: u64,
     /// It had no room for a payload, and has not finished anything since.
     pub(super) blocked: bool,
-    /// What it runs has taken so long that nothing is put behind it.
+    /// What it has has taken so long that nothing is put behind it.
     pub(super) stalled: bool,
-    /// The first position in flight when it was last looked for stalls.
-    pub(super) seen: Option<u64>,
+    /// The first position in flight, and since when it is known to be the first.
+    pub(super) first_seen: Option<(u64, Instant)>,
     pub(super) to_ring: bool,
 }
 

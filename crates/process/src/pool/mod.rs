@@ -26,7 +26,7 @@ pub use submit::WithTimeout;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -124,6 +124,8 @@ struct Inner {
     bell: Region,
     /// The collector has something else to look at than results.
     attention: AtomicBool,
+    /// Large results that are being decoded.
+    settling: AtomicUsize,
     /// Places in the queue.
     room: Semaphore,
     /// Large arguments that may have a file of their own while they wait.
@@ -184,6 +186,7 @@ impl ProcessPool {
             state: Mutex::new(State::new(settings.workers)),
             bell: Region::new(64)?,
             attention: AtomicBool::new(false),
+            settling: AtomicUsize::new(0),
             room: Semaphore::new(settings.queue),
             parcels: Allowance::new(PARCELS + 2 * settings.workers),
             keeper,

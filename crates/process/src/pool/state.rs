@@ -15,7 +15,8 @@
 //! a few dozen microseconds' worth: waking another costs more than they do.
 //!
 //! What was given too early is taken back: when a worker has nothing and another one a
-//! backlog (half of that), and when a task turns out to be long (all behind it).
+//! backlog (half of that), when a task turns out to be long (all behind it), and when a worker
+//! doesn't begin (everything).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +38,10 @@ const GATHER_NS: u64 = 20_000;
 /// A backlog that is worth sharing.
 const SHARE_NS: u64 = 50_000;
 /// A task that has run for so long is long: nothing waits behind it.
-pub(super) const STALL: Duration = Duration::from_millis(10);
+const STALL: Duration = Duration::from_millis(10);
+/// A worker that has not begun for so long with what it was given doesn't get the processor, or
+/// was stopped: others may have it.
+const ASLEEP: Duration = Duration::from_millis(100);
 /// How long a worker may take to end when it was told to.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -297,7 +301,7 @@ impl State {
                 continue;
             }
             let Some(first) = lane.in_flight.front() else {
-                lane.seen = None;
+                lane.first_seen = None;
                 continue;
             };
             let position = first.position;
@@ -309,15 +313,26 @@ impl State {
                     set(at);
                 }
             }
-            if several && lane.in_flight.len() > 1 {
-                if lane.seen == Some(position) {
-                    lane.take_back(1, &mut back);
+            let since = match lane.first_seen {
+                Some((seen, since)) if seen == position => since,
+                _ => now,
+            };
+            lane.first_seen = Some((position, since));
+            if !several || lane.phase != Phase::Ready {
+                continue;
+            }
+            let (keep, patience) = match lane.shared().is_running(position) {
+                true => (1, STALL),
+                false => (0, ASLEEP),
+            };
+            if lane.in_flight.len() > keep {
+                if now >= since + patience {
+                    lane.take_back(keep, &mut back);
                     lane.stalled = true;
                 } else {
-                    set(now + STALL);
+                    set(since + patience);
                 }
             }
-            lane.seen = Some(position);
         }
         if !back.is_empty() {
             self.put_back(back);
@@ -458,7 +473,9 @@ fn pick(lanes: &[Option<Lane>], mean_ns: u64, window: usize, settings: &Settings
         if ahead > 0 && mean_ns > 0 && ahead as u64 * mean_ns < GATHER_NS {
             return Some(lane.index);
         }
-        if best.is_none_or(|best| ahead < best.in_flight.len()) {
+        // One that doesn't begin with what it is given gets something only if nobody else does.
+        let rank = |lane: &Lane| (lane.stalled, lane.in_flight.len());
+        if best.is_none_or(|best| rank(lane) < rank(best)) {
             best = Some(lane);
         }
     }

@@ -61,6 +61,7 @@ impl<'r> Bell<'r> {
     /// Wakes the sleeper whatever the word says.
     pub(crate) fn ring_always(&self) {
         let word = self.region.word(self.offset);
+        fence(Ordering::SeqCst);
         word.store(AWAKE, Ordering::SeqCst);
         futex::wake_all(word);
     }

@@ -121,3 +121,17 @@ fn what_a_task_leaves_behind_goes_on_while_the_worker_has_nothing_to_do() {
         std::fs::read(&path).is_ok_and(|text| text == b"done")
     });
 }
+
+#[test]
+fn tasks_have_as_much_stack_as_they_are_given() {
+    let pool = ProcessPool::new(1).unwrap();
+    let deep = pool.submit(tasks::uses_stack, (6 << 10,)).unwrap();
+    assert_eq!(deep.join().unwrap(), 6 << 10);
+    let pool = ProcessPool::builder()
+        .workers(1)
+        .stack_size(32 << 20)
+        .build()
+        .unwrap();
+    let deep = pool.submit(tasks::uses_stack, (30 << 10,)).unwrap();
+    assert_eq!(deep.join().unwrap(), 30 << 10);
+}

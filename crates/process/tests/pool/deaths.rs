@@ -132,3 +132,19 @@ fn a_worker_that_is_stopped_holds_up_its_own_task_alone() {
     stuck.cancel();
     wait_for("a replacement", || pool.insight().ended_workers == 1);
 }
+
+/// A worker that is stopped while it has nothing is given tasks, but never begins with them.
+#[test]
+fn tasks_that_a_stopped_worker_does_not_begin_are_run_by_others() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pool = ProcessPool::new(2).unwrap();
+    wait_for("two workers", || pool.pids().len() == 2);
+    let stopped = pool.pids()[0];
+    kill_process(Pid::from_raw(stopped as i32).unwrap(), Signal::STOP).unwrap();
+    let handles: Vec<_> = (0..100)
+        .map(|n| pool.submit(tasks::square, (n,)).unwrap())
+        .collect();
+    for (n, handle) in handles.into_iter().enumerate() {
+        assert_eq!(handle.join().unwrap(), (n * n) as u64);
+    }
+}

@@ -29,6 +29,22 @@ fn closed_it_does_what_it_has_and_takes_no_more() {
     assert_eq!(pool.pids(), []);
 }
 
+/// Large results are decoded on other threads than the pool's: they count too.
+#[test]
+fn when_it_has_ended_large_results_are_there_too() {
+    for _ in 0..5 {
+        let pool = ProcessPool::new(1).unwrap();
+        let handles: Vec<_> = (0..4)
+            .map(|_| pool.submit(tasks::make, (4 << 20,)).unwrap())
+            .collect();
+        pool.shutdown(true, false).unwrap();
+        for handle in handles {
+            let result = handle.try_join().expect("a result");
+            assert_eq!(result.unwrap().0.len(), 4 << 20);
+        }
+    }
+}
+
 #[test]
 fn terminated_it_gives_everything_up() {
     let pool = ProcessPool::new(2).unwrap();

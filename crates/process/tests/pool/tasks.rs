@@ -46,6 +46,15 @@ pub(crate) fn overflows_its_stack(depth: u64) -> u64 {
     overflows_its_stack(depth + 1) + frame[7]
 }
 
+/// Uses about this many KiB of stack.
+pub(crate) fn uses_stack(kib: u64) -> u64 {
+    let frame = std::hint::black_box([1_u8; 960]);
+    match kib {
+        0 => 0,
+        _ => uses_stack(kib - 1) + u64::from(frame[7]),
+    }
+}
+
 /// Takes more memory than it may have.
 pub(crate) fn takes_too_much_memory(bytes: u64) -> usize {
     let limit = libc::rlimit {
@@ -219,6 +228,7 @@ ropewalk_rt::register! {
     "aborts" => aborts,
     "kills_itself" => kills_itself,
     "overflows_its_stack" => overflows_its_stack,
+    "uses_stack" => uses_stack,
     "takes_too_much_memory" => takes_too_much_memory,
     "sleeps" => sleeps,
     "waits" => waits,
