@@ -16,7 +16,7 @@
 //!
 //! `head` and `tail` are offsets into the ring, `used` the bytes between them, `len` the
 //! messages. A message is its length in 4 bytes and its bytes, padded to 4. It does not wrap: if
-//! it doesn't fit before the end of the ring, [`SKIP`] stands there in the place of a length,
+//! it doesn't fit before the end of the ring, a mark stands there in the place of a length,
 //! the rest counts as used, and the message is at the start. When the queue becomes empty both
 //! ends return to the start, so a queue that is mostly empty touches few pages.
 //!
@@ -109,12 +109,13 @@ const PREFIX: usize = 4;
 ///
 /// ```compile_fail
 /// fn can_be_given<T: serde::Serialize>(_: &T) {}
-/// can_be_given(&ropewalk_rt::queue::Queue::<u32>::bounded(1));
+/// can_be_given(&ropewalk_rt::queue::Queue::<u32>::with_maxsize(1));
 /// ```
 ///
 /// ```
 /// fn can_be_given<T: serde::Serialize>(_: &T) {}
 /// can_be_given(&ropewalk_process::Queue::<u32>::new(1).unwrap());
+/// # drop(ropewalk_rt::queue::Queue::<u32>::with_maxsize(1));
 /// ```
 pub struct Queue<T> {
     mapping: Arc<Mapping>,

@@ -157,3 +157,18 @@ fn large_items_go_through() {
     });
     assert!(Queue::<u8>::with_capacity(1, 3 << 30).is_err());
 }
+
+/// Compiles only as long as the queue of one process can't be serialised: else which of the two
+/// implementations is meant would be open.
+#[test]
+fn the_queue_of_one_process_cannot_be_given_away() {
+    trait IsNotSerialize<A> {
+        fn check() {}
+    }
+    struct Ambiguous;
+    impl<T> IsNotSerialize<()> for T {}
+    impl<T: serde::Serialize> IsNotSerialize<Ambiguous> for T {}
+
+    <ropewalk_rt::queue::Queue<u32> as IsNotSerialize<_>>::check();
+    <Queue<u32> as IsNotSerialize<Ambiguous>>::check();
+}

@@ -272,3 +272,63 @@ fn a_value_whose_writer_was_killed_is_as_before() {
         assert_eq!(value.get(), 2);
     });
 }
+
+#[ropewalk_macros::task(crate = ropewalk_rt)]
+fn exit_with_all(lock: Lock, permits: Semaphore) {
+    let _guard = lock.lock().unwrap();
+    let _permit = permits.acquire().unwrap();
+    std::process::exit(0);
+}
+
+/// Ended by itself, but without giving anything back.
+#[test]
+fn a_holder_that_exits_is_reported_as_well() {
+    let (lock, permits) = (Lock::new().unwrap(), Semaphore::new(1).unwrap());
+    let process = start(exit_with_all, (lock.clone(), permits.clone()));
+    let pid = process.pid();
+    assert!(process.join().is_err());
+    assert_eq!(lock.lock().unwrap_err().pid(), Some(pid));
+    assert!(permits.try_acquire().is_some());
+}
+
+#[ropewalk_macros::task(crate = ropewalk_rt)]
+fn panic_with_all(lock: Lock, permits: Semaphore, value: Value<u32>) {
+    let _guard = lock.lock().unwrap();
+    let _permit = permits.acquire().unwrap();
+    value.update(|value| {
+        *value = 9;
+        panic!("with all of it");
+    });
+}
+
+/// A panic unwinds, and gives back what is held: nobody has died.
+#[test]
+fn a_holder_that_panics_gives_back() {
+    let (lock, permits) = (Lock::new().unwrap(), Semaphore::new(1).unwrap());
+    let value = Value::new(1).unwrap();
+    let args = (lock.clone(), permits.clone(), value.clone());
+    let process = ropewalk_process::Process::builder(panic_with_all, args);
+    let process = process
+        .stderr(ropewalk_process::Stream::Null)
+        .spawn()
+        .unwrap();
+    assert!(process.join().unwrap_err().is_panic());
+    drop(lock.lock().unwrap());
+    assert!(permits.try_acquire().is_some());
+    assert_eq!(value.get(), 1);
+}
+
+/// Who is stopped is alive, and waited for.
+#[test]
+fn a_stopped_holder_is_not_a_dead_one() {
+    let (lock, held) = (Lock::new().unwrap(), Event::new().unwrap());
+    let holder = start(hold_lock, (lock.clone(), held.clone()));
+    held.wait().unwrap();
+    let pid = rustix::process::Pid::from_raw(holder.pid() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let late = lock.lock_timeout(std::time::Duration::from_millis(150));
+    assert!(late.unwrap_err().is_timeout());
+    assert!(lock.is_locked());
+    kill(&holder);
+    assert!(lock.lock().is_err());
+}
