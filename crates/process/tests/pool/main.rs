@@ -8,6 +8,7 @@ mod cancel;
 mod deaths;
 mod ends;
 mod limits;
+mod maps;
 mod measure;
 mod output;
 mod payloads;

@@ -136,6 +136,7 @@ pub trait RunTask {
     /// # Errors
     ///
     /// [`SubmitError`], with the arguments.
+    #[track_caller]
     fn submit<F, A>(&self, task: F, args: A) -> Result<JoinHandle<F::Output>, SubmitError<A>>
     where
         F: TaskFn<A, Output: Portable>,
@@ -149,6 +150,7 @@ pub trait RunTask {
     /// # Errors
     ///
     /// As [`submit`](Self::submit); [`Refusal::Full`] if there is no place.
+    #[track_caller]
     fn try_submit<F, A>(&self, task: F, args: A) -> Result<JoinHandle<F::Output>, SubmitError<A>>
     where
         F: TaskFn<A, Output: Portable>,
@@ -162,6 +164,7 @@ pub trait RunTask {
     /// # Errors
     ///
     /// As [`submit`](Self::submit); [`Refusal::TimedOut`] if there was no place.
+    #[track_caller]
     fn submit_timeout<F, A>(
         &self,
         task: F,
@@ -180,6 +183,7 @@ pub trait RunTask {
     /// # Errors
     ///
     /// As [`submit_timeout`](Self::submit_timeout).
+    #[track_caller]
     fn submit_deadline<F, A>(
         &self,
         task: F,
@@ -246,6 +250,7 @@ pub trait SpawnClosure {
     /// # Errors
     ///
     /// [`SubmitError`], with the closure.
+    #[track_caller]
     fn spawn<F, T>(&self, closure: F) -> Result<JoinHandle<T>, SubmitError<F>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -259,6 +264,7 @@ pub trait SpawnClosure {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn); [`Refusal::Full`] if there is no place.
+    #[track_caller]
     fn try_spawn<F, T>(&self, closure: F) -> Result<JoinHandle<T>, SubmitError<F>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -272,6 +278,7 @@ pub trait SpawnClosure {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn); [`Refusal::TimedOut`] if there was no place.
+    #[track_caller]
     fn spawn_timeout<F, T>(
         &self,
         closure: F,

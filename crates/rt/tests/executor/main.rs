@@ -2,6 +2,7 @@
 
 mod chunks;
 mod ends;
+mod family;
 mod joining;
 mod maps;
 mod pool;
