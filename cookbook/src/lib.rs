@@ -37,8 +37,13 @@
 //! | C12 | a million tasks | `c12_million` |
 //! | C13 | cooperative, not pre-emptive: computing stalls the neighbours | `c13_cooperative` |
 //! | C14 | gevent's implicit loop, callbacks in the hub | `c14_implicit` |
+//! | E1 | `ThreadPoolExecutor(5).submit(get_page, url)`, `shutdown(wait=True)` | `e1_fetch` |
 //! | E2 | `future.add_done_callback` | `e2_callbacks` |
+//! | E3 | the same code with `ThreadPoolExecutor` and `ProcessPoolExecutor` | `e3_swap` |
+//! | E4 | `map`, `as_completed`, `wait`, timeouts, `cancel`, `exception` | `e4_futures` |
 //! | E5 | the hand-made pool: grows to a maximum, `callback(status, result)`, `close`, `terminate` | `e5_pool` |
+//! | E6 | `multiprocessing.Pool` from `initializer` to `terminate` | `e6_mp_pool` |
+//! | E7 | a long job with a progress bar over `map` | `e7_progress` |
 //! | E8 | a pool as a queue of tokens: take one, run, put it back | `e8_tokens` |
 //! | N1 | blocking echo server with a pool of 3, and its client | `n1_echo` |
 //! | N2 | a non-blocking server on one thread: `setblocking(False)`, pending sends, removals | `n2_nonblocking` |

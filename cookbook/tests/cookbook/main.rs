@@ -3,6 +3,7 @@
 
 mod coroutines;
 mod datagrams;
+mod executors;
 mod files;
 mod generators;
 mod locals;

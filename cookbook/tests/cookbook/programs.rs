@@ -142,6 +142,16 @@ const RUNS: &[Run] = &[
         ],
     },
     Run {
+        program: "e1_fetch",
+        arguments: &[],
+        lines: &[
+            "20 pages, from Some(\"page 0\") to Some(\"page 19\")",
+            "at the same time: 5",
+            "done after shutdown: 20",
+            "submitting after it: the pool is closed: it takes no more work",
+        ],
+    },
+    Run {
         program: "e2_callbacks",
         arguments: &[],
         lines: &[
@@ -171,6 +181,54 @@ const RUNS: &[Run] = &[
             "close: 0, 1, 2; after it: the pool is closed: it takes no more work",
             "terminate: 0, the task was cancelled before it had a value, the task was cancelled \
              before it had a value; after it: the pool is closed: it takes no more work",
+        ],
+    },
+    Run {
+        program: "e3_swap",
+        arguments: &[],
+        lines: &[
+            "threads: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]",
+            "threads: [3, 500] words, as wide as cores: true",
+            "threads: in this process: true",
+            "coroutines: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]",
+            "coroutines: in this process: true",
+            "processes: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]",
+            "processes: [3, 500] words, as wide as cores: true",
+            "processes: in this process: false",
+        ],
+    },
+    Run {
+        program: "e4_futures",
+        arguments: &[],
+        lines: &[
+            "map: [\"2\", \"panicked: attempt to divide by zero\", \"3\"]",
+            "as completed: [2, 1, 0]",
+            "done and not done: [(1, 2), (0, 2), (2, 0)]",
+            "back at the first error: true",
+        ],
+    },
+    Run {
+        program: "e6_mp_pool",
+        arguments: &[],
+        lines: &[
+            "initialised: [1007, 1001, 1002, 1003]",
+            "8 tasks, 2 for each process: 4 processes",
+            "callbacks: [\"1 / 0: attempt to divide by zero\", \"6 / 3 = 2\"]",
+            "maps: [0, 1, 4, 9, 16] 1000000 4950 [2, -2]",
+            "ready: false; 300 after a second try",
+            "joined before it was closed: an error: true",
+            "the last: 50; refused after that: true",
+            "terminated: 3, dropped: 3",
+        ],
+    },
+    Run {
+        program: "e7_progress",
+        arguments: &[],
+        lines: &[
+            "100 developed, Some(\"of 100\") to Some(\"finished\")",
+            "to the full: true",
+            "of unknown length: Some(50) in the end",
+            "the bar is at 1000, finished: true",
         ],
     },
     Run {
