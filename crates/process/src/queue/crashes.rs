@@ -1,6 +1,8 @@
-//! Producers and consumers killed at each step of putting and getting.
+//! Producers and consumers killed at each step of putting and getting, and damaged memory.
 
-use super::Queue;
+use std::sync::atomic::Ordering;
+
+use super::{BODY, GetError, HEAD, LEN, MAXSIZE, PutError, Queue, RING, TAIL, USED};
 use crate::shared::crashes::{another, at_each_step};
 
 fn item(number: usize) -> Vec<u8> {
@@ -64,4 +66,60 @@ fn a_killed_consumer_takes_its_item_along_or_not() {
             },
         );
     }
+}
+
+/// A process that writes at random into the queue's words and ring gets others errors at worst.
+#[test]
+fn damaged_memory_is_an_error() {
+    let mut seed = 1_u32;
+    let mut random = move || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        seed >> 8
+    };
+    let (mut damaged, mut wrong) = (0, 0);
+    for _ in 0..3000 {
+        let queue = queue();
+        for number in 0..random() % 5 {
+            _ = queue.try_put(item(number as usize + 20));
+        }
+        for _ in 0..1 + random() % 2 {
+            let words = [
+                LEN,
+                USED,
+                HEAD,
+                TAIL,
+                RING,
+                MAXSIZE,
+                BODY,
+                BODY + 24,
+                BODY + 48,
+            ];
+            let word = words[random() as usize % words.len()];
+            let value = match random() % 4 {
+                0 => u32::MAX,
+                1 => random() % 200,
+                2 => random() % 30 * 4,
+                _ => random() << 8,
+            };
+            queue
+                .mapping
+                .region
+                .word(word)
+                .store(value, Ordering::Relaxed);
+        }
+        for _ in 0..6 {
+            match queue.try_get() {
+                Ok(_) => {}
+                Err(GetError::Damaged) => damaged += 1,
+                Err(GetError::Decode(_)) => wrong += 1,
+                Err(error) => assert!(error.is_empty(), "{error}"),
+            }
+            match queue.try_put(item(30)) {
+                Ok(()) => {}
+                Err(PutError::Damaged(_)) => damaged += 1,
+                Err(error) => assert!(error.is_full(), "{error}"),
+            }
+        }
+    }
+    assert!(damaged > 100 && wrong > 10, "{damaged}, {wrong}");
 }

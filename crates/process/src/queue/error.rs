@@ -31,6 +31,8 @@ pub enum PutError<T> {
         /// Why.
         error: Box<dyn Error + Send + Sync>,
     },
+    /// The queue's memory was damaged by a process that wrote over it; the queue is unusable.
+    Damaged(T),
 }
 
 /// Why no item was got from a queue.
@@ -58,6 +60,7 @@ impl<T> PutError<T> {
         match self {
             PutError::Full(item) | PutError::Closed(item) | PutError::Cancelled(item) => item,
             PutError::TooLarge { item, .. } | PutError::Encode { item, .. } => item,
+            PutError::Damaged(item) => item,
         }
     }
 
@@ -107,6 +110,7 @@ impl<T> fmt::Display for PutError<T> {
                 "an item of {bytes} bytes is too large for a queue of {capacity} bytes"
             ),
             PutError::Encode { error, .. } => write!(f, "the item can't be encoded: {error}"),
+            PutError::Damaged(_) => f.write_str("the queue's memory is damaged"),
         }
     }
 }

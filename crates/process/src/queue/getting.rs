@@ -98,7 +98,7 @@ impl<T: DeserializeOwned> Queue<T> {
             return Tried::Empty;
         }
         let region = &self.mapping.region;
-        let ring = self.ring();
+        let ring = self.ring;
         let mut section = self.mapping.enter_now();
         let mut ends = Ends::read(&section);
         if ends.len == 0 {
@@ -107,20 +107,17 @@ impl<T: DeserializeOwned> Queue<T> {
                 _ => Tried::Closed,
             };
         }
-        // What other processes can write is checked before it is believed.
-        let prefix = |head: usize| {
-            (head.is_multiple_of(4) && head + PREFIX <= ring).then(|| section.get(BODY + head))
-        };
+        if !ends.are_possible(ring) {
+            return Tried::Damaged;
+        }
         let mut freed = 0;
-        let mut found = prefix(ends.head);
-        if found == Some(SKIP) {
+        let mut len = section.get(BODY + ends.head);
+        if len == SKIP {
             freed = ring - ends.head;
             ends.head = 0;
-            found = prefix(0);
+            len = section.get(BODY);
         }
-        let Some(len) = found.map(|len| len as usize) else {
-            return Tried::Damaged;
-        };
+        let len = len as usize;
         let needed = room_for(len);
         freed += needed;
         if ends.head + needed > ring || freed > ends.used {

@@ -119,6 +119,8 @@ const PREFIX: usize = 4;
 /// ```
 pub struct Queue<T> {
     mapping: Arc<Mapping>,
+    /// The bytes of the ring, checked to be there.
+    ring: usize,
     items: PhantomData<fn(T) -> T>,
 }
 
@@ -153,10 +155,7 @@ impl<T> Queue<T> {
             region.word(MAXSIZE).store(maxsize, Ordering::Relaxed);
             region.word(RING).store(ring as u32, Ordering::Relaxed);
         })?;
-        Ok(Queue {
-            mapping,
-            items: PhantomData,
-        })
+        Queue::of(mapping)
     }
 
     /// The queue that is mapped here.
@@ -168,6 +167,7 @@ impl<T> Queue<T> {
         }
         Ok(Queue {
             mapping,
+            ring,
             items: PhantomData,
         })
     }
@@ -213,11 +213,6 @@ impl<T> Queue<T> {
     fn word(&self, offset: usize) -> u32 {
         self.mapping.region.word(offset).load(Ordering::Acquire)
     }
-
-    /// The bytes of the ring; never more than there are.
-    fn ring(&self) -> usize {
-        (self.word(RING) as usize).min(self.mapping.region.len() - BODY)
-    }
 }
 
 /// The bytes that a message of this length takes in the ring.
@@ -243,6 +238,12 @@ impl Ends {
         }
     }
 
+    /// What other processes can write is checked before it is believed.
+    fn are_possible(&self, ring: usize) -> bool {
+        let inside = |end: usize| end < ring && end.is_multiple_of(4);
+        inside(self.head) && inside(self.tail) && self.used <= ring
+    }
+
     fn commit(self, section: &mut Section<'_>) {
         section.commit(&[
             (LEN, self.len),
@@ -257,6 +258,7 @@ impl<T> Clone for Queue<T> {
     fn clone(&self) -> Queue<T> {
         Queue {
             mapping: Arc::clone(&self.mapping),
+            ring: self.ring,
             items: PhantomData,
         }
     }

@@ -15,6 +15,7 @@ enum Tried {
     Put,
     Full,
     Closed,
+    Damaged,
 }
 
 impl<T: Serialize> Queue<T> {
@@ -43,6 +44,7 @@ impl<T: Serialize> Queue<T> {
             Tried::Put => Ok(()),
             Tried::Full => Err(PutError::Full(item)),
             Tried::Closed => Err(PutError::Closed(item)),
+            Tried::Damaged => Err(PutError::Damaged(item)),
         }
     }
 
@@ -82,6 +84,7 @@ impl<T: Serialize> Queue<T> {
             match (self.try_append(&message), stopped) {
                 (Tried::Put, _) => return Ok(()),
                 (Tried::Closed, _) => return Err(PutError::Closed(item)),
+                (Tried::Damaged, _) => return Err(PutError::Damaged(item)),
                 (Tried::Full, Some(Stop::Timeout)) => return Err(PutError::Full(item)),
                 (Tried::Full, Some(Stop::Cancelled)) => return Err(PutError::Cancelled(item)),
                 (Tried::Full, None) => {}
@@ -98,7 +101,7 @@ impl<T: Serialize> Queue<T> {
                 return Err(PutError::Encode { item, error });
             }
         };
-        let (bytes, capacity) = (room_for(message.len()), self.ring());
+        let (bytes, capacity) = (room_for(message.len()), self.ring);
         if bytes > capacity {
             return Err(PutError::TooLarge {
                 item,
@@ -111,14 +114,17 @@ impl<T: Serialize> Queue<T> {
 
     fn try_append(&self, message: &[u8]) -> Tried {
         let region = &self.mapping.region;
-        let ring = self.ring();
+        let ring = self.ring;
         let needed = room_for(message.len());
         let mut section = self.mapping.enter_now();
         if section.get(CLOSED) != 0 {
             return Tried::Closed;
         }
         let mut ends = Ends::read(&section);
-        if ends.len >= section.get(MAXSIZE) || ends.tail > ring {
+        if !ends.are_possible(ring) {
+            return Tried::Damaged;
+        }
+        if ends.len >= section.get(MAXSIZE) {
             return Tried::Full;
         }
         let rest = ring - ends.tail;

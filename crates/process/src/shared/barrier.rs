@@ -294,7 +294,7 @@ impl Barrier {
     /// Is counted; gives the state to wait in, or `None` to the last of a round.
     pub(super) fn arrive(&self) -> Result<Option<u32>, BarrierError> {
         let mut section = self.mapping.enter_now();
-        let arrived = section.get(ARRIVED) + 1;
+        let arrived = section.get(ARRIVED).saturating_add(1);
         let last = arrived >= section.get(PARTIES);
         if last {
             // One that had come and died does not count as having come.
@@ -312,7 +312,7 @@ impl Barrier {
             return Ok(None);
         }
         let (count, mine) = self.mine(&section, state);
-        section.commit(&[(ARRIVED, arrived), (count, mine + 1)]);
+        section.commit(&[(ARRIVED, arrived), (count, mine.wrapping_add(1))]);
         Ok(Some(state))
     }
 

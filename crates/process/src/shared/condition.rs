@@ -234,8 +234,8 @@ impl Condition {
         let number = section.get(TAIL);
         let share = self.share();
         section.commit(&[
-            (WAITING, section.get(WAITING) + 1),
-            (share, section.get(share) + 1),
+            (WAITING, section.get(WAITING).wrapping_add(1)),
+            (share, section.get(share).wrapping_add(1)),
             (TAIL, number.wrapping_add(1)),
         ]);
         number

@@ -13,6 +13,8 @@
 //! pid namespace; a slot may be in use again too, so it has a *generation* that every process
 //! raises when it takes the slot. What a process leaves in shared words (that it holds a lock,
 //! say) names slot and generation. If the slot's generation is another, that process is gone.
+//! (Generations repeat after half a million users of one slot: who left a lock behind would have
+//! to be forgotten by everybody for that long to be taken for alive.)
 //!
 //! # A slot's life
 //!

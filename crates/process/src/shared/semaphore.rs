@@ -223,7 +223,7 @@ impl Semaphore {
             let bound = bound as usize;
             return Err(TooManyReleases { bound });
         }
-        section.commit(&[(AVAILABLE, available + 1)]);
+        section.commit(&[(AVAILABLE, available.wrapping_add(1))]);
         drop(section);
         BELL.ring_one(&self.mapping);
         Ok(())
@@ -260,7 +260,7 @@ impl Semaphore {
         }
         let count = self.mapping.table().count_at(self.mapping.slot());
         let held = section.get(count);
-        section.commit(&[(AVAILABLE, available - 1), (count, held + 1)]);
+        section.commit(&[(AVAILABLE, available - 1), (count, held.wrapping_add(1))]);
         drop(section);
         if available > 1 {
             BELL.ring_next(&self.mapping);
@@ -279,7 +279,7 @@ impl Semaphore {
         let mut section = self.mapping.enter_now();
         let count = self.mapping.table().count_at(self.mapping.slot());
         let held = section.get(count);
-        let available = section.get(AVAILABLE) + u32::from(free);
+        let available = section.get(AVAILABLE).wrapping_add(u32::from(free));
         section.commit(&[(AVAILABLE, available), (count, held.saturating_sub(1))]);
         drop(section);
         if free {

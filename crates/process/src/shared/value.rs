@@ -27,6 +27,8 @@ pub(super) static KIND: Kind = Kind {
 /// wait for a slow writer's closure. A process that is killed while it writes leaves the value
 /// as it was or as it should have become, and nobody waiting.
 ///
+/// It goes over the caller's stack: for kilobytes and more take an [`Array`](super::Array).
+///
 /// Give a clone to another process as an argument; the clones are all the same value. None of
 /// its operations is a cancellation point but those with a time limit.
 ///
