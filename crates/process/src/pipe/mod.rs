@@ -25,6 +25,7 @@
 //! that the end.
 
 mod carrier;
+mod duplex;
 mod ends;
 mod error;
 mod iter;
@@ -33,7 +34,8 @@ mod sealed;
 mod socket;
 
 pub(crate) use carrier::{Carried, Carrier};
-pub use ends::{Pipe, Receiver, Sender};
+pub use duplex::Pipe;
+pub use ends::{Receiver, Sender};
 pub use error::{PipeError, SendError};
 pub use iter::{IntoIter, Iter, TryIter};
 pub(crate) use sealed::Payload;
