@@ -54,8 +54,9 @@ fn bury(section: &mut Section<'_>, slot: usize) {
     let table = section.mapping.table();
     let (count, at) = (table.count_at(slot), table.pid_at(slot));
     let pid = section.get(at);
-    if pid == 0 && section.get(count) == 0 {
-        return;
+    if pid == 0 {
+        // It left in an orderly way; its count is of a round that is over.
+        return section.commit(&[(count, 0)]);
     }
     let state = section.get(STATE) | BROKEN;
     section.commit(&[(STATE, state), (DIED, pid), (count, 0), (at, 0)]);

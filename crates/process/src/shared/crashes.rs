@@ -238,6 +238,23 @@ fn a_barrier_breaks_or_opens() {
     );
 }
 
+/// The count of a party that came, went on and left once was taken for a dead one's.
+#[test]
+fn a_party_that_came_and_left_breaks_nothing() {
+    let barrier = Barrier::new(2).unwrap();
+    for _ in 0..2 {
+        let party = Barrier {
+            mapping: another(&barrier.mapping),
+        };
+        let state = party.arrive().unwrap();
+        assert!(barrier.arrive().unwrap().is_none());
+        assert!(party.ended(state.unwrap()).unwrap().is_ok());
+        drop(party);
+        barrier.mapping.enter_now().bury_dead();
+        assert!(!barrier.is_broken());
+    }
+}
+
 /// What a slot's dead user held is settled before the slot is used again, also if the one who
 /// settles it is killed in the middle.
 #[test]
