@@ -60,28 +60,30 @@ impl Common {
     }
 }
 
-/// A place in the queue, which goes with the closure that took it.
-pub(super) struct Ticket(Arc<Common>);
+/// A place in the queue, which goes with the closure that took it. `None` once it is given back.
+pub(super) struct Ticket(Option<Arc<Common>>);
 
 impl Ticket {
     /// The caller has taken a place, which is the ticket's.
     pub(super) fn new(common: &Arc<Common>) -> Ticket {
-        Ticket(Arc::clone(common))
+        Ticket(Some(Arc::clone(common)))
     }
 
     /// Begins the task: gives the place back, once there is room.
-    pub(super) fn begin(self) -> Begun {
-        if let Some(room) = &self.0.room {
+    pub(super) fn begin(mut self) -> Begun {
+        if let Some(Some(room)) = self.0.as_ref().map(|common| &common.room) {
             // Nobody runs a task without room, also one that is cancelled while it waits. The
             // shield leaves no error.
             if let Ok(permit) = shield(|| room.acquire()) {
                 permit.forget();
             }
         }
-        let common = Arc::clone(&self.0);
-        drop(self);
-        if let Some(worker) = current_worker() {
-            count(&common.counts[worker].begun);
+        let common = self.0.take();
+        if let Some(common) = &common {
+            common.places.release();
+            if let Some(worker) = current_worker() {
+                count(&common.counts[worker].begun);
+            }
         }
         Begun(common)
     }
@@ -89,19 +91,22 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.places.release();
+        if let Some(common) = &self.0 {
+            common.places.release();
+        }
     }
 }
 
 /// A task in progress.
-pub(super) struct Begun(Arc<Common>);
+pub(super) struct Begun(Option<Arc<Common>>);
 
 impl Drop for Begun {
     fn drop(&mut self) {
+        let Some(common) = &self.0 else { return };
         if let Some(worker) = current_worker() {
-            count(&self.0.counts[worker].ended);
+            count(&common.counts[worker].ended);
         }
-        if let Some(room) = &self.0.room {
+        if let Some(room) = &common.room {
             room.release();
         }
     }
