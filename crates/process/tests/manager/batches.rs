@@ -12,14 +12,14 @@ fn a_batch_gives_each_result() {
     let (value, queue) = (manager.value(1).unwrap(), manager.queue().unwrap());
     let array = manager.array([1, 2]).unwrap();
     let mut batch = manager.batch();
-    batch.insert(&dict, "a", &1).unwrap();
+    batch.insert(&dict, "a", 1).unwrap();
     batch.update(&dict, "a", Update::add(1)).unwrap();
     batch.expect(&dict, "a", Some(&2)).unwrap();
     batch.push(&list, "x").unwrap();
-    batch.set(&value, &5).unwrap();
-    batch.put(&queue, &6).unwrap();
+    batch.set(&value, 5).unwrap();
+    batch.put(&queue, 6).unwrap();
     batch.take(&queue).unwrap();
-    batch.set_at(&array, 0, &7).unwrap();
+    batch.set_at(&array, 0, 7).unwrap();
     batch.update_at(&array, 1, Update::add(7)).unwrap();
     let nil = Value::Nil;
     let results = batch.run().unwrap();
@@ -59,12 +59,12 @@ fn a_failed_batch_changes_nothing() {
     let before = seen();
     let mut batch = manager.batch();
     batch.insert(&dict, "a", "other").unwrap();
-    batch.insert(&dict, "c", &3).unwrap();
+    batch.insert(&dict, "c", 3).unwrap();
     batch.remove(&dict, "b").unwrap();
     batch.update(&dict, "c", Update::add(1)).unwrap();
-    batch.push(&list, &4).unwrap();
+    batch.push(&list, 4).unwrap();
     batch.remove_at(&list, 0).unwrap();
-    batch.set(&value, &2).unwrap();
+    batch.set(&value, 2).unwrap();
     batch.update_value(&value, Update::add(3)).unwrap();
     batch.put(&queue, "second").unwrap();
     batch.take(&queue).unwrap();
@@ -82,7 +82,7 @@ fn a_failed_batch_changes_nothing() {
     queue.join().unwrap();
 
     let mut batch = manager.batch();
-    batch.insert(&dict, "a", &9).unwrap();
+    batch.insert(&dict, "a", 9).unwrap();
     batch.expect::<u8>(&dict, "b", None).unwrap();
     assert!(batch.run().is_err());
     assert_eq!(dict.get::<u8>("a").unwrap(), Some(1));
@@ -122,7 +122,7 @@ fn a_batch_serves_those_who_wait() {
         let taker = scope.spawn(|| queue.get::<u8>());
         await_stats(&manager, "the taker", |stats| stats.waiting == 1);
         let mut batch = manager.batch();
-        batch.put(&queue, &1).unwrap();
+        batch.put(&queue, 1).unwrap();
         batch.run().unwrap();
         assert_eq!(taker.join().unwrap().unwrap(), 1);
     });
@@ -133,7 +133,7 @@ fn a_batch_is_of_one_manager() {
     let ((_server, manager), (_other_server, other)) = (served(), served());
     let (mine, theirs) = (manager.dict().unwrap(), other.dict().unwrap());
     let mut batch = manager.batch();
-    batch.insert(&mine, "a", &1).unwrap();
-    let refused = batch.insert(&theirs, "a", &1).unwrap_err();
+    batch.insert(&mine, "a", 1).unwrap();
+    let refused = batch.insert(&theirs, "a", 1).unwrap_err();
     assert!(matches!(refused, Error::OtherManager));
 }

@@ -72,7 +72,7 @@ fn a_timed_get_loses_no_item() {
             }
             let mut item = 0;
             for round in 0.. {
-                if queue.put_timeout(&item, delay(round)).unwrap() {
+                if queue.put_timeout(item, delay(round)).unwrap() {
                     item += 1;
                 }
                 if item == 100 {

@@ -117,7 +117,7 @@ pub(crate) fn be_restless(orders: &[u8]) {
         }
         scope.spawn(|| {
             loop {
-                all.items.put(&vec![7_u8; 3000]).unwrap();
+                all.items.put(vec![7_u8; 3000]).unwrap();
                 all.items.get::<Vec<u8>>().unwrap();
                 // Broken whenever one is killed; then it is made whole by whoever sees it.
                 if held.barrier.wait_timeout(brief).is_err() {
@@ -132,7 +132,7 @@ pub(crate) fn be_restless(orders: &[u8]) {
                 guard.wait_timeout(brief).unwrap();
             }
         });
-        held.told.put(&std::process::id()).unwrap();
+        held.told.put(std::process::id()).unwrap();
     });
 }
 

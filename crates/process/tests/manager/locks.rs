@@ -19,7 +19,7 @@ fn a_lock_excludes() {
                     for _ in 0..20 {
                         let _guard = lock.lock().unwrap();
                         let old: u32 = count.get().unwrap();
-                        count.set(&(old + 1)).unwrap();
+                        count.set(old + 1).unwrap();
                     }
                 });
             }
@@ -136,7 +136,7 @@ fn conditions() {
                         guard.wait_while(|| Ok(ready.get::<u32>()? == 0)).unwrap();
                         // The lock is held: nobody else counts.
                         let left: u32 = ready.get().unwrap();
-                        ready.set(&(left + 1)).unwrap();
+                        ready.set(left + 1).unwrap();
                         guard.unlock().unwrap();
                     })
                 })

@@ -71,7 +71,7 @@ pub(crate) fn use_all_kinds(orders: &[u8]) {
 
 fn take_tasks(all: &All) {
     while let Ok(task) = all.tasks.get::<u64>() {
-        all.results.put(&(task * task)).unwrap();
+        all.results.put(task * task).unwrap();
         all.tasks.task_done().unwrap();
     }
 }
@@ -82,35 +82,35 @@ fn use_each(all: &All) {
         // Not atomic but for the lock.
         let guard = all.lock.lock().unwrap();
         let old: u64 = all.value.get().unwrap();
-        all.value.set(&(old + 1)).unwrap();
+        all.value.set(old + 1).unwrap();
         guard.unlock().unwrap();
 
         let outer = all.rlock.lock().unwrap();
         let inner = all.rlock.lock().unwrap();
         let depth: u64 = all.space.get("depth").unwrap_or(0);
-        all.space.set("depth", &(depth + 1)).unwrap();
+        all.space.set("depth", depth + 1).unwrap();
         drop((outer, inner));
 
         for semaphore in [&all.semaphore, &all.bounded] {
             let permit = semaphore.acquire().unwrap();
-            let inside: i64 = all.dict.update_or("inside", &0, Update::add(1)).unwrap();
+            let inside: i64 = all.dict.update_or("inside", 0, Update::add(1)).unwrap();
             assert!((1..=6).contains(&inside), "{inside}");
             all.dict.update::<i64>("inside", Update::add(-1)).unwrap();
             permit.release().unwrap();
         }
 
-        all.dict.insert(&(all.number, round), "done").unwrap();
-        all.list.push(&(all.number, round)).unwrap();
+        all.dict.insert((all.number, round), "done").unwrap();
+        all.list.push((all.number, round)).unwrap();
         all.array
             .update::<u64>(all.number as usize, Update::add(1))
             .unwrap();
         all.counter.call::<i64>("add", &1).unwrap();
-        all.tasks.put(&(all.number * ROUNDS + round)).unwrap();
+        all.tasks.put(all.number * ROUNDS + round).unwrap();
     }
     all.barrier.wait().unwrap();
     let guard = all.condition.lock().unwrap();
     all.space
-        .set(&format!("ready {}", all.number), &true)
+        .set(&format!("ready {}", all.number), true)
         .unwrap();
     guard.notify_all().unwrap();
 }

@@ -15,7 +15,7 @@ fn every_item_arrives_once() {
                 let queue = &queue;
                 scope.spawn(move || {
                     for item in 0..50 {
-                        queue.put(&(worker * 50 + item)).unwrap();
+                        queue.put(worker * 50 + item).unwrap();
                     }
                 });
             }
@@ -46,7 +46,7 @@ fn full_and_empty() {
         assert_eq!(queue.get_timeout::<Value>(SHORT).unwrap(), None);
         assert!(queue.try_put(1).unwrap());
         assert!(!queue.try_put(2).unwrap());
-        assert!(!queue.put_timeout(&2, SHORT).unwrap());
+        assert!(!queue.put_timeout(2, SHORT).unwrap());
         coroutine::scope(|scope| {
             let putter = scope.spawn(|| queue.put("second").unwrap());
             await_stats(&manager, "the putter", |stats| stats.waiting == 1);

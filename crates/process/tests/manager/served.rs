@@ -69,7 +69,7 @@ fn methods_are_called() {
         let counter = manager.object::<Counter>(10).unwrap();
         assert_eq!(counter.call::<i64>("add", &5).unwrap(), 15);
         assert!(counter.call::<bool>("between", &(10, 20)).unwrap());
-        let again = manager.object_of("Counter", &3).unwrap();
+        let again = manager.object_of("Counter", 3).unwrap();
         assert_eq!(again.call::<i64>("add", &0).unwrap(), 3);
         let named = manager.named("c").object::<Counter>(1).unwrap();
         let same = manager.named("c").object::<Counter>(2).unwrap();
@@ -84,15 +84,15 @@ fn what_goes_wrong_is_told() {
     let counter = manager.object::<Counter>(15).unwrap();
     let refused = |result: Result<Value, Error>| result.unwrap_err().refusal().cloned().unwrap();
     assert_eq!(
-        refused(counter.call("halve", &())),
+        refused(counter.call("halve", ())),
         Refusal::Failed("15 is odd".into())
     );
     assert_eq!(
-        refused(counter.call("panic", &())),
+        refused(counter.call("panic", ())),
         Refusal::Panicked("on purpose".into())
     );
     assert_eq!(
-        refused(counter.call("absent", &())),
+        refused(counter.call("absent", ())),
         Refusal::NoSuchMethod("absent".into())
     );
     assert!(matches!(
@@ -114,7 +114,7 @@ fn what_goes_wrong_is_told() {
     assert_eq!(made(i64::MIN), Refusal::Failed("too low".into()));
     assert_eq!(made(i64::MAX), Refusal::Panicked("too high".into()));
     assert!(matches!(
-        manager.object_of("Nothing", &()).unwrap_err().refusal(),
+        manager.object_of("Nothing", ()).unwrap_err().refusal(),
         Some(Refusal::NoSuchType(_))
     ));
     assert!(

@@ -236,7 +236,7 @@ fn a_client_is_not_taken_in_by_another_server() {
     let impostor = serve(|mut stream| {
         stream.write_all(&[MAGIC.as_slice(), &[1; 32]].concat())?;
         stream.read_exact(&mut [0; 80])?;
-        stream.write_all(&[&[b'+'], [2; 40].as_slice()].concat())?;
+        stream.write_all(&[b"+", [2; 40].as_slice()].concat())?;
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
     let refused = Manager::connect(impostor.as_str(), KEY).unwrap_err();
@@ -246,7 +246,7 @@ fn a_client_is_not_taken_in_by_another_server() {
         stream.write_all(&[MAGIC.as_slice(), &[1; 32]].concat())?;
         let mut said = [0; 80];
         stream.read_exact(&mut said)?;
-        stream.write_all(&[&[b'+'], [0; 8].as_slice(), &said[48..]].concat())?;
+        stream.write_all(&[b"+", [0; 8].as_slice(), &said[48..]].concat())?;
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
     let refused = Manager::connect(mirror.as_str(), KEY).unwrap_err();

@@ -32,7 +32,7 @@ fn a_namespace_is_a_dict_too() {
     let space = manager.namespace().unwrap();
     let bytes = postcard::to_stdvec(&space.as_dict()).unwrap();
     let dict: DictProxy = postcard::from_bytes(&bytes).unwrap();
-    dict.insert("x", &1).unwrap();
+    dict.insert("x", 1).unwrap();
     let space: NamespaceProxy = postcard::from_bytes(&bytes).unwrap();
     assert_eq!(space.get::<u8>("x").unwrap(), 1);
 }
