@@ -119,8 +119,11 @@ fn unsuitable(name: &str, error: &super::Error) -> Refusal {
 #[doc(hidden)]
 pub struct ServedType {
     pub(super) name: &'static str,
-    make: fn(&[u8]) -> Result<Arc<dyn Instance>, Refusal>,
+    make: Make,
 }
+
+/// Makes an object of encoded arguments.
+type Make = fn(&[u8]) -> Result<Arc<dyn Instance>, Refusal>;
 
 impl ServedType {
     #[doc(hidden)]

@@ -137,7 +137,7 @@ impl Link {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let frame = wire::frame(number, call, FRAME_MAX)?;
         let answer = self.calls.open(number)?;
-        if let Err(error) = self.send(&frame) {
+        if let Err(error) = self.send(frame) {
             self.calls.forget(number);
             return Err(error);
         }
@@ -182,17 +182,20 @@ impl Link {
 
     /// Calls without an answer. Not a cancellation point.
     pub(in super::super) fn tell(&self, call: &Call<Packed>) -> Result<()> {
-        self.send(&wire::frame(0, call, FRAME_MAX)?)
+        self.send(wire::frame(0, call, FRAME_MAX)?)
     }
 
     /// Sends a frame, or leaves it to who is sending. Not a cancellation point: half a frame
     /// would be the connection's end.
-    fn send(&self, frame: &[u8]) -> Result<()> {
+    fn send(&self, frame: Vec<u8>) -> Result<()> {
         let mut out = self.out.lock();
         if self.is_lost() {
             return Err(self.calls.error());
         }
-        out.bytes.extend_from_slice(frame);
+        match out.bytes.is_empty() {
+            true => out.bytes = frame,
+            false => out.bytes.extend_from_slice(&frame),
+        }
         if mem::replace(&mut out.is_sending, true) {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use ropewalk_rt::cancel::{self, Elapsed};
 use ropewalk_rt::coroutine::{Builder, yield_now};
 use ropewalk_rt::sync::OwnedSemaphorePermit;
+use ropewalk_rt::unblock;
 
 use super::super::address::Stream;
 use super::super::handshake::{self, Stranger};
@@ -23,6 +24,8 @@ use super::{STACK_BYTES, Shared};
 
 /// How many calls are done before others of the same worker have a turn.
 const TURN: u32 = 64;
+/// Bytes from which on a call takes a while to decode.
+const LARGE: usize = 512 << 10;
 
 /// Serves a connection until it ends.
 pub(super) fn serve(shared: &Arc<Shared>, stream: Stream, permit: OwnedSemaphorePermit) {
@@ -72,6 +75,14 @@ fn write(stream: &Stream, outbox: &Outbox) {
     stream.shut_down();
 }
 
+/// Decodes a call; a large one where it doesn't keep a worker from the other clients.
+fn decode(body: &[u8]) -> Result<Call<Held>, String> {
+    match body.len() > LARGE {
+        true => unblock(|| wire::body(body)),
+        false => wire::body(body),
+    }
+}
+
 /// A client that was let in; it leaves when this is dropped.
 struct Client<'s> {
     shared: &'s Arc<Shared>,
@@ -85,7 +96,7 @@ impl Client<'_> {
         let mut done = 0;
         while self.outbox.await_room() {
             match frames.next() {
-                Ok(Some((request, body))) => self.receive(request, wire::body(body)),
+                Ok(Some((request, body))) => self.receive(request, decode(body)),
                 Ok(None) => return,
                 Err(error) => {
                     let why = Refusal::BadRequest(error.to_string());
@@ -230,7 +241,7 @@ impl Shared {
             wire::frame(request, &Answer::<Held>::Refused(refusal), self.message_max)
         });
         match frame {
-            Ok(frame) => outbox.push(&frame),
+            Ok(frame) => outbox.push(frame),
             // A refusal always has room; without an answer the client would wait for ever.
             Err(_) => outbox.discard(),
         }

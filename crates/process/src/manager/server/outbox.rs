@@ -24,10 +24,13 @@ struct Content {
 
 impl Outbox {
     /// Puts a frame in; once it is closed, throws it away.
-    pub(super) fn push(&self, frame: &[u8]) {
+    pub(super) fn push(&self, frame: Vec<u8>) {
         let mut state = self.state.lock();
         if !state.is_closed {
-            state.bytes.extend_from_slice(frame);
+            match state.bytes.is_empty() {
+                true => state.bytes = frame,
+                false => state.bytes.extend_from_slice(&frame),
+            }
             self.changed.notify_all();
         }
     }
