@@ -143,6 +143,32 @@
 //! a scope's wait for its children are not ended; see [`cancel`]. An `async` task that is cancelled
 //! is dropped at its next turn.
 //!
+//! # Pools
+//!
+//! [`executor::ThreadPool`], [`executor::CoroutinePool`] and, with the feature `process`,
+//! `process::ProcessPool` take work in one way: changing the pool is changing one word. A pool of
+//! processes is told of functions by name, so they are marked with [`macro@task`]; a worker that crashes,
+//! hangs or leaks harms the task it ran and nothing else.
+//!
+//! ```
+//! use ropewalk::executor::{RunTask, ThreadPool};
+//!
+//! #[ropewalk::task]
+//! fn square(n: u64) -> u64 {
+//!     n * n
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = ThreadPool::new(2)?; // or process::ProcessPool::new(2)?
+//! let squares: Result<Vec<u64>, _> = pool.map(square, 1..=4).collect();
+//! assert_eq!(squares?, [1, 4, 9, 16]);
+//! assert_eq!(pool.submit(square, (7,))?.join()?, 49);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Work that is split in halves over and over is [`executor::join`]'s.
+//!
 //! # Deadlocks
 //!
 //! In debug builds, tasks that wait for each other's locks in a circle are reported with every
@@ -184,7 +210,11 @@
 //! | `Event`, `Barrier` | [`sync::Event`], [`sync::Barrier`] |
 //! | `queue.Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`] |
 //! | `concurrent.futures`: `wait`, `as_completed` | [`results::wait`], [`as_completed`] |
-//! | `ThreadPoolExecutor(n).map`, `submit` | [`Group::map`], [`Group::spawn`] of [`Group::with_limit`] |
+//! | `ThreadPoolExecutor(n)`, `ProcessPoolExecutor(n)`: `submit`, `map`, `shutdown` | [`executor::ThreadPool`], `process::ProcessPool`: [`submit`](executor::RunTask::submit), [`map`](executor::RunTask::map), [`shutdown`](executor::Pool::shutdown) |
+//! | `multiprocessing.Pool`: `imap_unordered`, `starmap`, `close`, `terminate`, `join` | [`map_unordered`](executor::RunTask::map_unordered), [`starmap`](executor::RunTask::starmap), [`close`](executor::Pool::close), [`terminate`](executor::Pool::terminate), [`join`](executor::Pool::join) |
+//! | `multiprocessing.Process`, `Pipe`, `Queue` | `process::{Process, Pipe, Queue}` |
+//! | `multiprocessing.Value`, `Array`, `Lock`, `Event`, … | `process::shared`: as there, and a dead holder is told of |
+//! | `multiprocessing.Manager`, `BaseManager` | `process::manager` |
 //! | `Future.add_done_callback`, `set_result`, `set_exception` | [`JoinHandle::on_done`], [`Promise::set`], [`Promise::fail`] |
 //! | `async def`, `asyncio.create_task` | a plain function and [`spawn`]; or `async fn` and [`spawn_async`] |
 //! | `asyncio.run`, `run_in_executor`, `asyncio.to_thread` | [`block_on`], [`unblock`] |
@@ -209,8 +239,8 @@
 //!
 //! # Features and platforms
 //!
-//! `http` adds the HTTP/1.1 client and server, `tls` its https; `tokio` the bridge to tokio; `tracing` spans
-//! and events of tasks. Linux only: kernel 5.10 and later; io_uring from 6.1.
+//! `http` adds the HTTP/1.1 client and server, `tls` its https; `process` worker processes; `tokio` the bridge to
+//! tokio; `tracing` spans and events of tasks; `progress` bars. Linux only: kernel 5.10 and later; io_uring from 6.1.
 //! `ROPEWALK_DRIVER=io_uring|epoll|poll|select` chooses, `ROPEWALK_WORKERS=n` sets the number of workers of
 //! the global runtime.
 #![forbid(unsafe_code)]
