@@ -231,7 +231,7 @@ fn kill_for_nonsense(state: &mut State, generation: u64, what: &'static str) {
     }
 }
 
-fn settle_here(job: Box<Job>, taken: &Taken, buffer: &[u8]) {
+fn settle_here(job: &mut Job, taken: &Taken, buffer: &[u8]) {
     let bytes = taken.payload.bytes(buffer);
     match taken.code {
         outcome::VALUE => job.value(bytes),
@@ -255,15 +255,15 @@ fn settle_here(job: Box<Job>, taken: &Taken, buffer: &[u8]) {
 
 impl Inner {
     /// Settles a job with what its worker wrote. Large results are decoded elsewhere.
-    fn settle(self: &Arc<Self>, job: Box<Job>, taken: Taken, buffer: &[u8]) {
+    fn settle(self: &Arc<Self>, mut job: Box<Job>, taken: Taken, buffer: &[u8]) {
         let Arrived::Opened(_) = taken.payload else {
-            settle_here(job, &taken, buffer);
+            settle_here(&mut job, &taken, buffer);
             return;
         };
         self.settling.fetch_add(1, Ordering::SeqCst);
         let inner = Arc::clone(self);
         blocking::detach(move || {
-            settle_here(job, &taken, &[]);
+            settle_here(&mut job, &taken, &[]);
             drop(taken);
             // The collector may be waiting for the last one.
             inner.settling.fetch_sub(1, Ordering::SeqCst);
@@ -283,7 +283,7 @@ impl Inner {
         if after.freed > 0 {
             self.room.add_permits(after.freed);
         }
-        for (job, error) in after.ends {
+        for (mut job, error) in after.ends {
             job.error(error);
         }
         if after.keeper {

@@ -90,12 +90,12 @@ impl Job {
     }
 
     /// The result has come, encoded.
-    pub(super) fn value(mut self: Box<Self>, bytes: &[u8]) {
+    pub(super) fn value(&mut self, bytes: &[u8]) {
         self.settle.value(bytes);
     }
 
     /// There will be none.
-    pub(super) fn error(mut self: Box<Self>, error: JoinError) {
+    pub(super) fn error(&mut self, error: JoinError) {
         self.settle.error(error);
     }
 }

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ropewalk_kernel::wait::may_wait;
 use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::{self, Pool, PoolJoinError};
 use ropewalk_rt::sync::{Event, Semaphore};
@@ -381,9 +382,11 @@ impl Drop for ProcessPool {
     /// Terminates the pool, and waits until its workers are gone: no zombie is left.
     fn drop(&mut self) {
         self.terminate();
-        // The workers have been killed, so it doesn't take long. Cancelled, or where nothing may
-        // wait, it happens in the background.
-        let _ = self.inner.ended.wait();
+        // The workers have been killed, so it doesn't take long. Where nothing may wait, and if the
+        // caller is cancelled, it happens in the background.
+        if may_wait() {
+            let _ = self.inner.ended.wait();
+        }
     }
 }
 

@@ -77,6 +77,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// How long tasks take, as an exponential mean; 0 if that is not known.
     pub(super) mean_ns: u64,
+    /// The collector has set an alarm to see whether what runs is long after all.
+    pub(super) watched: bool,
     /// Tasks whose outcome is known.
     pub(super) settled: u64,
     /// Workers that died or were replaced.
@@ -120,6 +122,7 @@ impl State {
             next_id: 0,
             generation: 0,
             mean_ns: 0,
+            watched: false,
             settled: 0,
             replaced: 0,
         }
@@ -147,8 +150,11 @@ impl State {
     /// Gives what is queued to workers that have room, and rings for them.
     pub(super) fn dispatch(&mut self, settings: &Settings, after: &mut After) {
         let window = self.window(settings.slots);
+        // Who is not watched may have a long task now: nothing is gathered behind it.
+        let gather = if self.watched { GATHER_NS } else { 0 };
+        let gather = gather.checked_div(self.mean_ns).unwrap_or(0) as usize;
         while let Some(job) = self.queue.first() {
-            let Some(index) = pick(&self.lanes, self.mean_ns, window, settings) else {
+            let Some(index) = pick(&self.lanes, gather, window, settings) else {
                 break;
             };
             let lane = self.lanes[index].as_mut().expect("it was picked");
@@ -218,7 +224,8 @@ impl State {
         }
         lane.sender.collected(next);
         lane.blocked = false;
-        lane.stalled = false;
+        // Going past what was taken back is no sign of life.
+        lane.stalled &= taken.is_empty();
         let too_large = settings
             .memory_max
             .is_some_and(|max| lane.shared().status(header::RESIDENT) > max);
@@ -292,6 +299,7 @@ impl State {
         let mut set = |at: Instant| alarm = Some(alarm.map_or(at, |alarm| alarm.min(at)));
         let mut back = Vec::new();
         let several = self.lanes.len() > 1;
+        let mut watched = false;
         for lane in self.lanes.iter_mut().flatten() {
             if let Phase::Stopping { since } = lane.phase {
                 match now.checked_duration_since(since + STOP_GRACE) {
@@ -325,15 +333,15 @@ impl State {
                 true => (1, STALL),
                 false => (0, ASLEEP),
             };
-            if lane.in_flight.len() > keep {
-                if now >= since + patience {
-                    lane.take_back(keep, &mut back);
-                    lane.stalled = true;
-                } else {
-                    set(since + patience);
-                }
+            if now < since + patience {
+                set(since + patience);
+                watched = true;
+            } else {
+                lane.take_back(keep, &mut back);
+                lane.stalled = true;
             }
         }
+        self.watched = watched;
         if !back.is_empty() {
             self.put_back(back);
             self.dispatch(settings, after);
@@ -462,15 +470,20 @@ impl State {
     }
 }
 
-/// Which worker is to have the next task.
-fn pick(lanes: &[Option<Lane>], mean_ns: u64, window: usize, settings: &Settings) -> Option<usize> {
+/// Which worker is to have the next task: one that has some, up to `gather`, or who has least.
+fn pick(
+    lanes: &[Option<Lane>],
+    gather: usize,
+    window: usize,
+    settings: &Settings,
+) -> Option<usize> {
     let mut best: Option<&Lane> = None;
     for lane in lanes.iter().flatten() {
         if !lane.takes(window, settings.tasks_max) {
             continue;
         }
         let ahead = lane.in_flight.len();
-        if ahead > 0 && mean_ns > 0 && ahead as u64 * mean_ns < GATHER_NS {
+        if ahead > 0 && ahead < gather {
             return Some(lane.index);
         }
         // One that doesn't begin with what it is given gets something only if nobody else does.

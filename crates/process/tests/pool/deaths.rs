@@ -119,6 +119,8 @@ fn an_idle_worker_that_is_killed_is_replaced_and_nothing_fails() {
     assert_eq!(pool.insight().ended_workers, 1);
 }
 
+/// Once a tiny task was gathered behind one that had turned out to be endless, with the other
+/// worker idle and the collector asleep without an alarm: it waited for ever.
 #[test]
 fn a_worker_that_is_stopped_holds_up_its_own_task_alone() {
     let pool = ProcessPool::new(2).unwrap();

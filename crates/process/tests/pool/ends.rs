@@ -147,6 +147,14 @@ fn who_waits_for_a_place_is_refused_when_the_pool_ends() {
     });
 }
 
+#[test]
+fn it_may_be_dropped_where_nothing_may_wait() {
+    let pool = ProcessPool::new(1).unwrap();
+    let pid = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+    ropewalk_rt::coroutine::no_wait(|| drop(pool));
+    wait_for("the worker's end", || !lives(pid));
+}
+
 /// Descriptors, mappings of ours, children and threads.
 fn belongings() -> (usize, usize, usize) {
     let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
