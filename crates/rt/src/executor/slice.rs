@@ -4,6 +4,10 @@
 //! was taken by another worker is split as if anew: somebody was idle, so that there is more to
 //! be gained by sharing than lost by splitting.
 //!
+//! The elements of a piece are done one after the other: this is for what computes. For what
+//! mostly waits, such as requests to a server, a [`CoroutinePool`](super::CoroutinePool) has as many
+//! at once as you like.
+//!
 //! ```
 //! use ropewalk_rt::executor::slice;
 //!
