@@ -1,6 +1,6 @@
 //! `executor`: what running work in a pool of threads costs.
 //!
-//! Fork and join, on one worker and on two: `fib` is the naive Fibonacci number 32 with a join at
+//! Fork and join, in a pool of one thread and of two: `fib` is the naive Fibonacci number 32 with a join at
 //! every node, which is nothing but joins; `fib-cut` has joins down to [`FIB_CUT`] and plain
 //! calls below, as programs do; `quicksort` sorts [`SORT_LEN`] random numbers, with joins down to
 //! pieces of [`SORT_CUT`]. `sequential` does the same without any joins, on one thread.

@@ -61,8 +61,8 @@ pub(super) fn run(
     let command = command.strip_prefix("fork-")?;
     match contender {
         "ropewalk" => {
-            let runtime = fixed.ropewalk_unwatched(workers);
-            runtime.run(|| rounds::<Ropewalk>(command, cut, times))
+            let pool = fixed.ropewalk_pool(workers);
+            pool.install(|| rounds::<Ropewalk>(command, cut, times))
         }
         "rayon" => {
             let pool = fixed.rayon(workers);

@@ -63,14 +63,6 @@ impl Fixed {
         })
     }
 
-    /// As [`ropewalk`](Self::ropewalk), for coroutines that compute and keep their workers.
-    pub(super) fn ropewalk_unwatched(&mut self, workers: u64) -> &ropewalk::Runtime {
-        self.ropewalk.entry(workers).or_insert_with(|| {
-            let builder = ropewalk::Runtime::builder().workers(workers as usize);
-            builder.watch(None).build().expect("a runtime")
-        })
-    }
-
     /// A pool of rayon's with so many threads.
     pub(super) fn rayon(&mut self, threads: u64) -> &rayon::ThreadPool {
         self.rayon.entry(threads).or_insert_with(|| {
