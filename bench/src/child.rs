@@ -17,7 +17,8 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::measure::{self, Usage};
 use crate::memory;
@@ -70,10 +71,14 @@ impl Role {
     }
 }
 
+/// How long a child may take to end once its input has.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
 /// The parent's end. Dropping it ends the child.
 pub(crate) struct Child {
     process: std::process::Child,
-    input: ChildStdin,
+    /// There until the end.
+    input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
@@ -104,7 +109,7 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit());
         let mut process = command.spawn()?;
-        let input = process.stdin.take().expect("standard input is piped");
+        let input = process.stdin.take();
         let output = process.stdout.take().expect("standard output is piped");
         Ok(Child {
             process,
@@ -118,7 +123,8 @@ impl Child {
     /// # Errors
     /// If the child has died or does not answer in time.
     pub(crate) fn ask(&mut self, line: &str) -> io::Result<String> {
-        writeln!(self.input, "{line}")?;
+        let input = self.input.as_mut().expect("standard input is piped");
+        writeln!(input, "{line}")?;
         self.answer()
     }
 
@@ -165,6 +171,12 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        // By itself at first: killed, it would leave its own children behind.
+        drop(self.input.take());
+        let begun = Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) && begun.elapsed() < END_LIMIT {
+            thread::sleep(Duration::from_millis(1));
+        }
         // Both fail only if the child is gone already.
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -2,11 +2,12 @@
 //!
 //! `pipelined`: tasks with nothing to do are all given to the pool, then their results taken.
 //! `trips`: likewise, each with its result before the next. `payload-in`: 64 MiB go to a task
-//! that says how many they were, `payload-back`: and come back, changed. A payload is made before
-//! the time runs.
+//! that says how many they were, `payload-back`: and come back. A payload is made before the time
+//! runs.
 //!
 //! - `ropewalk`: `ropewalk::process::ProcessPool`;
-//! - `procspawn`: `procspawn::Pool`, its processes started and its values encoded as it does it;
+//! - `procspawn`: `procspawn::Pool`; of its tasks 200 are under way at most, because each takes
+//!   descriptors;
 //! - `futures-submit`: Python's `concurrent.futures.ProcessPoolExecutor`;
 //! - `pool-apply`, `pool-map`: Python's `multiprocessing.Pool`, with a call for each task, and with
 //!   `map`, which sends many at once;
@@ -14,8 +15,7 @@
 //! - `memcpy`: no pool: a copy of the payload into memory that is there, and one back.
 //!
 //! The Python contenders are `bench/peers/pools.py`, skipped where there is no `python3`, or no
-//! `loky` for it. What takes longer than the bytes is theirs to answer for: `bytes.upper` and its
-//! like are the fastest that each language has.
+//! `loky` for it.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -29,6 +29,8 @@ use crate::report::{Better, Measure, Report};
 pub(crate) const WORKERS: usize = 2;
 
 const PAYLOAD_BYTES: u64 = 64 << 20;
+/// Into how many pieces a payload is thought to be cut, for counting.
+const PIECES: u64 = 512;
 const TASKS: Measure = Measure {
     bench: "process",
     unit: "tasks/s",
@@ -84,15 +86,15 @@ pub(crate) fn run(arguments: &Arguments) -> Report {
             &movers,
             arguments.rounds(3, 7),
             Duration::from_millis(if arguments.quick { 100 } else { 300 }),
-            // Counted in MiB, so that a portion can be less than many payloads.
-            &move |mib| {
-                let payloads = mib.div_ceil(PAYLOAD_BYTES >> 20);
+            // Counted in small pieces, so that the first portion tried is a few payloads.
+            &move |pieces| {
+                let payloads = pieces.div_ceil(PIECES);
                 let line = format!("{variant} {payloads} {PAYLOAD_BYTES}");
-                (line, payloads * (PAYLOAD_BYTES >> 20))
+                (line, payloads * PIECES)
             },
             start,
         );
-        let bytes = f64::from(times) * f64::from(1 << 20);
+        let bytes = f64::from(times) * PAYLOAD_BYTES as f64 / PIECES as f64;
         report.add(
             BYTES,
             variant,

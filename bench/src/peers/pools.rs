@@ -1,5 +1,6 @@
 //! The pools of worker processes, for `process`.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -81,7 +82,7 @@ fn count(payload: ByteBuf) -> usize {
 
 #[ropewalk::task]
 fn change(mut payload: ByteBuf) -> ByteBuf {
-    payload.make_ascii_uppercase();
+    payload[0] = b'b';
     payload
 }
 
@@ -120,7 +121,14 @@ impl Pool for Ropewalk {
     }
 }
 
+/// Each takes descriptors.
+const PROCSPAWN_PENDING_MAX: usize = 200;
+
 struct Procspawn(procspawn::Pool);
+
+fn join(handle: procspawn::JoinHandle<u64>) {
+    handle.join().expect("a task that ends well");
+}
 
 impl Procspawn {
     fn new() -> Procspawn {
@@ -130,12 +138,16 @@ impl Procspawn {
 
 impl Pool for Procspawn {
     fn pipelined(&mut self, count: u64) {
-        let handles: Vec<_> = (0..count)
-            .map(|number| self.0.spawn(number, nothing))
-            .collect();
-        for handle in handles {
-            handle.join().expect("a task that ends well");
+        let mut handles = VecDeque::new();
+        for number in 0..count {
+            if handles.len() == PROCSPAWN_PENDING_MAX
+                && let Some(handle) = handles.pop_front()
+            {
+                join(handle);
+            }
+            handles.push_back(self.0.spawn(number, nothing));
         }
+        handles.into_iter().for_each(join);
     }
 
     fn trips(&mut self, count: u64) {
