@@ -28,6 +28,9 @@ class Futures:
     def call(self, task, argument):
         return self.executor.submit(task, argument).result()
 
+    def close(self):
+        self.executor.shutdown()
+
 
 class Pool:
     """`multiprocessing.Pool` with a call for each task."""
@@ -42,6 +45,10 @@ class Pool:
 
     def call(self, task, argument):
         return self.pool.apply(task, (argument,))
+
+    def close(self):
+        self.pool.close()
+        self.pool.join()
 
 
 class PoolMap(Pool):
@@ -95,6 +102,7 @@ def main():
     for line in sys.stdin:
         command, count, size = line.split()
         print(work(pool, command, int(count), int(size)), flush=True)
+    pool.close()
 
 
 if __name__ == "__main__":
