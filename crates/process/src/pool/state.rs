@@ -396,6 +396,8 @@ impl State {
             self.end_if_done(after);
             return;
         }
+        // It goes past what is taken back, so that there is room again.
+        after.collector = true;
         let mut back = Vec::new();
         for lane in self.lanes.iter_mut().flatten() {
             let found = lane
@@ -464,6 +466,8 @@ impl State {
         for lane in self.lanes.iter_mut().flatten() {
             if matches!(lane.phase, Phase::Ready | Phase::Retiring) {
                 lane.stop();
+                // It sees to it that they do.
+                after.collector = true;
             }
         }
         after.keeper = true;

@@ -6,7 +6,7 @@ use ropewalk_process::ProcessPool;
 use ropewalk_rt::executor::RunTask;
 
 use crate::alone::{lives, wait_for};
-use crate::tasks;
+use crate::tasks::{self, Blob};
 
 #[test]
 fn a_task_that_takes_too_long_is_stopped_and_no_other() {
@@ -135,4 +135,28 @@ fn any_number_may_be_cancelled_at_any_moment() {
         }
     }
     assert_eq!(pool.insight().settled, 3000);
+}
+
+/// What was cancelled leaves its room in the shared memory to others, although no result comes
+/// that would wake the one who sees to it.
+#[test]
+fn the_room_of_what_was_cancelled_is_used_again() {
+    let pool = ProcessPool::builder()
+        .workers(1)
+        .arena_size(4096)
+        .build()
+        .unwrap();
+    for _ in 0..2000 {
+        pool.submit(tasks::noop, ()).unwrap();
+    }
+    let blob = || Blob(vec![3; 1000]);
+    let first = pool.submit(tasks::sleeps, (200,)).unwrap();
+    let fill: Vec<_> = (0..20)
+        .map(|_| pool.submit(tasks::same, (blob(),)).unwrap())
+        .collect();
+    let last = pool.submit(tasks::same, (blob(),)).unwrap();
+    fill.iter().for_each(ropewalk_rt::JoinHandle::cancel);
+    assert_eq!(first.join().unwrap(), 200);
+    assert!(last.join().unwrap() == blob());
+    assert_eq!(pool.insight().ended_workers, 0);
 }
