@@ -25,6 +25,9 @@
 //! changes nothing at the manager. To change something there in one step, see [`Update`],
 //! `compare_exchange` and [`Batch`].
 //!
+//! A large `Vec<u8>` is encoded byte by byte, as serde sees it; as [`Value::Bytes`] it is copied
+//! at once.
+//!
 //! # How long things live
 //!
 //! An object lives while a process has a proxy of it, or has sent one elsewhere and is still
