@@ -754,9 +754,13 @@ mod tests {
                 for (number, handle) in handles.collect::<Vec<_>>().into_iter().enumerate() {
                     assert_eq!(handle.join().ok(), Some(number));
                 }
+                // Now and then all go before more comes.
+                while round % 10 == 9 && remote.threads() != 0 {
+                    thread::yield_now();
+                }
             }
             let threads: u64 = remote.seats().iter().map(|seat| seat.threads).sum();
-            assert!(threads > 3, "only {threads} threads were started");
+            assert!(threads >= 30, "only {threads} threads were started");
             assert!(runtime.shutdown(Duration::MAX).is_ok());
             assert_eq!(remote.threads(), 0);
         }

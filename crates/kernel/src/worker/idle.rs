@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use std::thread;
+
 use crossbeam_deque::Steal;
 
 use super::{Counts, Deques, Fresh, Worker, WorkerShared};
@@ -62,6 +64,8 @@ pub(super) struct Idling {
     /// [`Counts::stamp`] when it began to idle, and when that was; 0 before.
     stamp: Cell<u64>,
     since_ns: Cell<u64>,
+    /// The same when it last lingered.
+    lingered: Cell<u64>,
     retired: Cell<bool>,
 }
 
@@ -82,6 +86,9 @@ impl Worker {
         self.shared.note_idle();
         if self.shared.is_stopping() {
             return false;
+        }
+        if self.shared.crew.is_lazy() && self.linger() {
+            return true;
         }
         let me = self.me();
         self.note_queued();
@@ -112,6 +119,21 @@ impl Worker {
                 .note(self.now.get().saturating_sub(roused));
         }
         !self.retire()
+    }
+
+    /// Looks for work a little longer, after it has had some: what is given from outside, one
+    /// after the other, would else put it to sleep and wake it each time. Says whether there is
+    /// some.
+    fn linger(&self) -> bool {
+        const LOOKS: u32 = 16;
+        let stamp = self.me().counts.stamp();
+        if self.idling.lingered.replace(stamp) == stamp {
+            return false;
+        }
+        (0..LOOKS).any(|_| {
+            thread::yield_now();
+            self.sees_work()
+        })
     }
 
     /// Sleeps, but no longer than until its thread may go.
