@@ -17,7 +17,7 @@ use super::socket::{Patience, SendFailure, Socket};
 use super::{Iter, PipeError, SendError, TryIter};
 use crate::pass;
 
-/// The sending end of a pipe; from [`one_way`](super::one_way) and [`Pipe::split`].
+/// The sending end of a pipe; from [`one_way`](super::one_way) and [`Pipe::split`](super::Pipe::split).
 ///
 /// Clones send into the same pipe, and so do copies in other processes: an end can be an
 /// argument or a result of a [`Process`](crate::Process)'s task, and a part of a message. The
@@ -27,7 +27,7 @@ pub struct Sender<T> {
     types: PhantomData<fn(T)>,
 }
 
-/// The receiving end of a pipe; from [`one_way`](super::one_way) and [`Pipe::split`].
+/// The receiving end of a pipe; from [`one_way`](super::one_way) and [`Pipe::split`](super::Pipe::split).
 ///
 /// Clones receive from the same pipe, and so do copies in other processes: each message comes
 /// to one of them.
