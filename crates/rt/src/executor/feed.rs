@@ -12,9 +12,11 @@
 //! has more to do, not less, while the caller deals with them. Else one chunk is started after
 //! the other until the buffer or the pool is full, and only then the caller waits.
 //!
-//! A pool that is full is waited for only while nothing of ours is under way; else what ends of ours
-//! makes room. So a map over a pool that others use makes progress, if they do.
+//! A pool that is full is waited for only while nothing of ours is under way and there is no result at
+//! hand; else what ends of ours makes room. So a map over a pool that others use makes progress,
+//! if they do.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -149,12 +151,17 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
             if let Some(slot) = self.take_due() {
                 self.number = slot.first;
                 self.ready = outcomes(slot).into_iter();
-                if self.start_next(deadline)? == Started::Yes && !self.is_slow {
-                    self.start_next(deadline)?;
+                if self.start_next(Patience::No)? == Started::Yes && !self.is_slow {
+                    self.start_next(Patience::No)?;
                 }
                 continue;
             }
-            match self.start_next(deadline)? {
+            let patience = match deadline {
+                _ if self.under_way() > 0 => Patience::No,
+                None => Patience::Wait,
+                Some(deadline) => Patience::Until(instant_of(deadline)),
+            };
+            match self.start_next(patience)? {
                 Started::Yes => continue,
                 Started::NothingLeft if self.under_way() == 0 => {
                     if let Some(watched) = &mut self.watched {
@@ -217,8 +224,8 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
         Some(slot)
     }
 
-    /// Starts the next chunk, if there is room for it.
-    fn start_next(&mut self, deadline: Option<u64>) -> Result<Started, WaitError>
+    /// Starts the next chunk, if there is room for it; waits for the pool's as it is told.
+    fn start_next(&mut self, patience: Patience) -> Result<Started, WaitError>
     where
         S::Output: Send + 'static,
     {
@@ -229,11 +236,6 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
             }
         }
         let (first, len, work) = self.refused.take().expect("there is one");
-        let patience = match deadline {
-            _ if self.under_way() > 0 => Patience::No,
-            None => Patience::Wait,
-            Some(deadline) => Patience::Until(instant_of(deadline)),
-        };
         let submitted = clock::now_ns();
         let error = match self.starter.start(work, patience) {
             Ok(running) => {
@@ -366,7 +368,10 @@ impl<S: Start, I> Feed<'_, S, I> {
         self.items = None;
         self.singly.clear();
         self.refused = None;
-        for slot in self.slots.iter().flatten().filter(|slot| !slot.ended) {
+        let mut left: Vec<_> = self.slots.iter().flatten().collect();
+        // The last first: else what is queued might begin in the place of what runs.
+        left.sort_unstable_by_key(|slot| Reverse(slot.first));
+        for slot in left.into_iter().filter(|slot| !slot.ended) {
             match &slot.running {
                 Running::One(handle) => handle.cancel(),
                 Running::Many(handle) => handle.cancel(),

@@ -1,8 +1,53 @@
 //! Pools that run work: one way to give it to them, whatever they run it in.
 //!
+//! | pool | runs work in | takes | dropped |
+//! |---|---|---|---|
+//! | [`ThreadPool`] | coroutines on threads of its own, which come and go | closures, tasks | waits |
+//! | [`CoroutinePool`] | coroutines of the caller's runtime, so many at once | closures, tasks | waits |
+//! | `process::ProcessPool` | processes, which may die | tasks | kills |
+//!
+//! *Closures* stay in this process ([`SpawnClosure`]). *Tasks* are functions whose arguments and results
+//! may go to another ([`RunTask`]); for pools of processes they are registered with
+//! `#[ropewalk::task]` or [`register!`](crate::register). Code over [`Pool`] works with all.
+//!
+//! Giving work to a pool waits for a place in its queue, which is bounded; the `try_` and
+//! `_timeout` forms give the work back. What comes of it is a [`JoinHandle`], as of anything
+//! that runs: see [`results`](crate::results) for many of them.
+//!
+//! # Coming from Python
+//!
+//! | `concurrent.futures` | here |
+//! |---|---|
+//! | `ThreadPoolExecutor(n)` | [`ThreadPool::new`]; for what only waits, [`CoroutinePool::new`] |
+//! | `ProcessPoolExecutor(n)` | `ProcessPool::new` |
+//! | `submit(f, *args)` | [`submit(f, (args,))`](RunTask::submit), [`spawn(closure)`](SpawnClosure::spawn) |
+//! | `map(f, items, timeout=, chunksize=)` | [`map(f, items)`](RunTask::map)[`.timeout(t)`](Map::timeout)[`.chunk(n)`](Map::chunk), lazy |
+//! | `map(f, a, b)` | [`starmap(f, a.zip(b))`](RunTask::starmap) |
+//! | `future.result(timeout)` | [`join`](JoinHandle::join), [`join_timeout`](JoinHandle::join_timeout), which gives the handle back |
+//! | `future.exception()` | the [`JoinError`] of `join` |
+//! | `future.cancel()` | [`cancel`](JoinHandle::cancel): also of what runs, as far as the pool can |
+//! | `future.done()`, `add_done_callback` | [`is_finished`](JoinHandle::is_finished), [`on_done`](JoinHandle::on_done) |
+//! | `as_completed`, `wait` | [`results::as_completed`](crate::results::as_completed), [`results::wait`](crate::results::wait) |
+//! | `shutdown(wait, cancel_futures)` | [`shutdown(wait, cancel_pending)`](Pool::shutdown) |
+//!
+//! | `multiprocessing.Pool` | here |
+//! |---|---|
+//! | `apply(f, args)` | `pool.submit(f, args)?.join()` |
+//! | `apply_async(f, args, callback=, error_callback=)` | `pool.submit(f, args)?`, with [`on_done`](JoinHandle::on_done) |
+//! | `map`, `starmap` | [`map`](RunTask::map), [`starmap`](RunTask::starmap), and `collect` |
+//! | `imap(f, items, chunksize)` | [`map`](RunTask::map)[`.chunk(n)`](Map::chunk) |
+//! | `imap_unordered` | [`map_unordered`](RunTask::map_unordered), with the items' numbers |
+//! | `map_async`, `starmap_async` | a `map` in a coroutine: `spawn(move \|\| pool.map(f, items).collect())` |
+//! | `it.next(timeout)` | [`next_timeout`](Map::next_timeout) |
+//! | `result.get(timeout)`, `ready()`, `wait(timeout)` | [`join_timeout`](JoinHandle::join_timeout), [`is_finished`](JoinHandle::is_finished), [`results::wait`](crate::results::wait) |
+//! | `close`, `terminate`, `join` | [`close`](Pool::close), [`terminate`](Pool::terminate), [`join`](Pool::join) |
+//!
+//! # In this folder
+//!
 //! `task` says what can be called, `tasks` is the table of functions that other processes can be
-//! told to call, `refusal` why a pool took nothing. `join` and `slice` spread work over the workers
-//! that the caller runs on, without a pool.
+//! told to call, `refusal` why a pool took nothing. `map` is the iterator over results, `feed` what is
+//! under way for it, `sizes` how big its chunks are, `starting` how it gives them to a pool. `join` and
+//! `slice` spread work over the workers that the caller runs on, without a pool.
 
 mod coroutine_pool;
 mod end;

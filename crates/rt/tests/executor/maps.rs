@@ -168,6 +168,30 @@ fn a_small_queue_is_enough() {
     });
 }
 
+// Regression: with the last chunk's results at hand, and the pool taken by others, `next` waited for a
+// place instead of giving them.
+#[test]
+fn results_at_hand_do_not_wait_for_a_place() {
+    on_each(|| {
+        let pool = CoroutinePool::with_queue(1, 0);
+        let mut map = pool.map(twice, 0..4).chunk(1).buffer(2);
+        assert_eq!(map.next().unwrap().unwrap(), 0);
+        // The second was started with that, ends, and somebody else takes the place.
+        until(|| pool.running() == 0);
+        let go = Arc::new(Event::new());
+        let stays = {
+            let go = Arc::clone(&go);
+            pool.spawn(move || go.wait().is_ok()).unwrap()
+        };
+        assert_eq!(map.next().unwrap().unwrap(), 2);
+        assert!(map.next_timeout(MOMENT).is_err());
+        go.set();
+        assert!(stays.join().unwrap());
+        let rest: Vec<u32> = map.map(Result::unwrap).collect();
+        assert_eq!(rest, [4, 6]);
+    });
+}
+
 #[test]
 fn the_error_of_one_does_not_end_the_rest() {
     on_each(|| {
