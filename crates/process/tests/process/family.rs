@@ -266,7 +266,7 @@ fn a_start_without_descriptors_is_refused() {
             };
             setrlimit(Resource::Nofile, limit).unwrap();
             let spawned = spawn();
-            setrlimit(Resource::Nofile, limits.clone()).unwrap();
+            setrlimit(Resource::Nofile, limits).unwrap();
             match spawned {
                 Ok(process) => drop(process.join()),
                 Err(StartError::Io(_) | StartError::Encode(_)) => refused += 1,

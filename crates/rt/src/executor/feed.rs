@@ -102,6 +102,9 @@ pub(super) struct Feed<'p, S: Start, I> {
     is_slow: bool,
 }
 
+/// An item's result, and its number.
+type Numbered<T> = (usize, Result<T, JoinError>);
+
 impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
     pub(super) fn new(starter: S, items: I, ordered: bool) -> Self {
         Feed {
@@ -133,7 +136,7 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
     pub(super) fn next_within(
         &mut self,
         deadline: Option<u64>,
-    ) -> Result<Option<(usize, Result<S::Output, JoinError>)>, WaitError>
+    ) -> Result<Option<Numbered<S::Output>>, WaitError>
     where
         S::Output: Send + 'static,
     {

@@ -80,6 +80,9 @@ pub use starting::{Closures, Singles, Start, Tasks, call_each};
 pub use task::{Portable, TaskFn};
 pub use thread_pool::ThreadPool;
 
+/// The handle of many calls that are run as one piece of work.
+pub type ChunkHandle<T> = JoinHandle<Vec<Result<T, JoinError>>>;
+
 /// A pool that runs *tasks*: functions with arguments that may go to another process.
 ///
 /// All pools are one, so that which of them runs the work is a matter of one word.
@@ -112,7 +115,7 @@ pub trait RunTask {
         task: F,
         list: Vec<A>,
         patience: Patience,
-    ) -> Result<JoinHandle<Vec<Result<F::Output, JoinError>>>, SubmitError<Vec<A>>>
+    ) -> Result<ChunkHandle<F::Output>, SubmitError<Vec<A>>>
     where
         F: TaskFn<A, Output: Portable>,
         A: Portable;
@@ -127,6 +130,7 @@ pub trait RunTask {
     }
 
     /// Applies `task` to each item and gives the results in the items' order. Lazy: see [`Map`].
+    #[expect(clippy::type_complexity, reason = "the names say what it is made of")]
     fn map<F, I>(
         &self,
         task: F,
@@ -141,6 +145,7 @@ pub trait RunTask {
 
     /// As [`map`](Self::map), but gives the results in the order in which they come, each with its
     /// item's number.
+    #[expect(clippy::type_complexity, reason = "the names say what it is made of")]
     fn map_unordered<F, I>(
         &self,
         task: F,
