@@ -6,12 +6,12 @@ use ropewalk_rt::executor::tasks;
 
 mod one {
     #[ropewalk_macros::task(name = "thumbnail", crate = ropewalk_rt)]
-    pub fn small() {}
+    pub(crate) fn small() {}
 }
 
 mod other {
     #[ropewalk_macros::task(name = "thumbnail", crate = ropewalk_rt)]
-    pub fn large() {}
+    pub(crate) fn large() {}
 }
 
 /// Says that this process is to be the program.

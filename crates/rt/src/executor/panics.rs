@@ -99,7 +99,7 @@ mod tests {
             assert_eq!(inner.message, "inner");
             panic::panic_any(3)
         });
-        let panic: RemotePanic = panic.map(|()| ()).unwrap_err();
+        let panic: RemotePanic = panic.unwrap_err();
         assert_eq!(panic.message, "a value that is no text");
     }
 }

@@ -25,7 +25,7 @@ fn in_reverse(n: u32) -> u32 {
 }
 
 fn no_sevens(n: u32) -> u32 {
-    assert!(n % 7 != 0, "{n} is a seven");
+    assert!(!n.is_multiple_of(7), "{n} is a seven");
     n
 }
 

@@ -210,7 +210,7 @@ fn a_panic_is_its_tasks_alone() {
         let pool = CoroutinePool::new(1);
         let broken = pool.spawn(|| panic!("broken, as it should be")).unwrap();
         let whole = pool.spawn(|| 5).unwrap();
-        let error: JoinError = broken.join().map(|()| ()).unwrap_err();
+        let error: JoinError = broken.join().unwrap_err();
         assert_eq!(error.panic_message(), Some("broken, as it should be"));
         assert_eq!(whole.join().unwrap(), 5);
     });
