@@ -13,7 +13,7 @@ use ropewalk::task;
 
 #[task]
 fn square(number: Value<f64>, array: Array<i32>) {
-    number.set(3.1415927);
+    number.set(2.5);
     array.update_range(.., |all| all.iter_mut().for_each(|n| *n *= *n));
 }
 

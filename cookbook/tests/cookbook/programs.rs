@@ -401,7 +401,7 @@ const RUNS: &[Run] = &[
         program: "p5_shared",
         arguments: &[],
         lines: &[
-            "3.1415927 [0, 1, 4, 9, 16]",
+            "2.5 [0, 1, 4, 9, 16]",
             "4 processes counted to 4000, as [1336, 1332, 1332]; too many: false",
             "b: 127",
             "B: 255",
