@@ -25,6 +25,12 @@ class Futures:
         for future in futures:
             future.result()
 
+    def mapped(self, count):
+        # In as many chunks as `multiprocessing.Pool` makes by itself.
+        chunk = max(1, count // (4 * WORKERS))
+        for _ in self.executor.map(abs, range(count), chunksize=chunk):
+            pass
+
     def call(self, task, argument):
         return self.executor.submit(task, argument).result()
 
@@ -33,7 +39,7 @@ class Futures:
 
 
 class Pool:
-    """`multiprocessing.Pool` with a call for each task."""
+    """`multiprocessing.Pool`."""
 
     def __init__(self, pool):
         self.pool = pool
@@ -43,6 +49,9 @@ class Pool:
         for result in results:
             result.get()
 
+    def mapped(self, count):
+        self.pool.map(abs, range(count))
+
     def call(self, task, argument):
         return self.pool.apply(task, (argument,))
 
@@ -51,26 +60,20 @@ class Pool:
         self.pool.join()
 
 
-class PoolMap(Pool):
-    """`multiprocessing.Pool.map`, which sends tasks in chunks of a size of its own choice."""
-
-    def pipelined(self, count):
-        self.pool.map(abs, range(count))
-
-
 def start(contender):
-    if contender == "futures-submit":
+    if contender == "futures":
         from concurrent.futures import ProcessPoolExecutor
 
         return Futures(ProcessPoolExecutor(WORKERS))
-    if contender == "loky-submit":
+    if contender == "loky":
         import loky
 
         return Futures(loky.get_reusable_executor(WORKERS, timeout=None))
     import multiprocessing
 
-    kind = {"pool-apply": Pool, "pool-map": PoolMap}[contender]
-    return kind(multiprocessing.Pool(WORKERS))
+    if contender == "pool":
+        return Pool(multiprocessing.Pool(WORKERS))
+    raise ValueError(contender)
 
 
 def work(pool, command, count, size):
@@ -78,6 +81,8 @@ def work(pool, command, count, size):
     begun = time.perf_counter_ns()
     if command == "pipelined":
         pool.pipelined(count)
+    elif command == "mapped":
+        pool.mapped(count)
     elif command == "trips":
         for number in range(count):
             pool.call(abs, number)
@@ -95,7 +100,7 @@ def work(pool, command, count, size):
 def main():
     contender = sys.argv[1]
     if sys.argv[2:] == ["check"]:
-        if contender == "loky-submit":
+        if contender == "loky":
             import loky  # noqa: F401
         return
     pool = start(contender)

@@ -11,7 +11,7 @@
 //! | tasks | nothing | `switch TASKS YIELDS`, `switch-calls TASKS YIELDS`, `spawn BATCH BATCHES` | nanoseconds |
 //! | tasks | nothing | `sleepers COUNT BUFFER` | four numbers, see `memory::hold` |
 //! | waiting | nothing | a command of `mutex`, `channel`, `timers`, `udp`, `files` or `executor` and three numbers | four numbers, see `Fixed::run` |
-//! | pools | nothing | `pipelined TASKS 0`, `trips TASKS 0`, `payload-in TASKS BYTES`, `payload-back TASKS BYTES` | nanoseconds |
+//! | pools | nothing | `pipelined TASKS 0`, `mapped TASKS 0`, `trips TASKS 0`, `payload-in TASKS BYTES`, `payload-back TASKS BYTES` | nanoseconds |
 //! | echo, http, http-pipelined | its port | `usage` | user and system microseconds |
 
 use std::io::{self, BufRead, BufReader, Write};

@@ -1,18 +1,18 @@
 //! `process`: tasks given to a pool of two worker processes.
 //!
 //! `pipelined`: tasks with nothing to do are all given to the pool, then their results taken.
-//! `trips`: likewise, each with its result before the next. `payload-in`: 64 MiB go to a task
-//! that says how many they were, `payload-back`: and come back. A payload is made before the time
-//! runs.
+//! `mapped`: by the pool's `map`, in chunks of an eighth, which is how `multiprocessing.Pool` cuts
+//! them. `trips`: each task with its result before the next. `payload-in`: 64 MiB go to a task that
+//! says how many they were, `payload-back`: and come back. A payload is made before the time runs.
 //!
 //! - `ropewalk`: `ropewalk::process::ProcessPool`;
 //! - `procspawn`: `procspawn::Pool`; of its tasks 200 are under way at most, because each takes
-//!   descriptors;
-//! - `futures-submit`: Python's `concurrent.futures.ProcessPoolExecutor`;
-//! - `pool-apply`, `pool-map`: Python's `multiprocessing.Pool`, with a call for each task, and with
-//!   `map`, which sends many at once;
-//! - `loky-submit`: the executor of Python's `loky`;
-//! - `memcpy`: no pool: a copy of the payload into memory that is there, and one back.
+//!   descriptors; it has no `map`;
+//! - `futures`: Python's `concurrent.futures.ProcessPoolExecutor`, by `submit` and `map`;
+//! - `pool`: Python's `multiprocessing.Pool`, by `apply_async`, `apply` and `map`;
+//! - `loky`: the executor of Python's `loky`;
+//! - `memcpy`: no pool: a copy of the payload into memory that is there, and one back;
+//! - `clone`: likewise, into fresh memory each time, as whoever is given a new value has it.
 //!
 //! The Python contenders are `bench/peers/pools.py`, skipped where there is no `python3`, or no
 //! `loky` for it.
@@ -54,20 +54,17 @@ pub(crate) fn run(arguments: &Arguments) -> Report {
             .filter(|name| !is_python(name) || runs(name))
             .collect()
     };
-    let tasks = there(&[
-        "ropewalk",
-        "procspawn",
-        "futures-submit",
-        "pool-apply",
-        "pool-map",
-        "loky-submit",
-    ]);
-    let one_by_one: Vec<_> = tasks
+    let tasks = there(&["ropewalk", "procspawn", "futures", "pool", "loky"]);
+    let mapped: Vec<_> = tasks
         .iter()
         .copied()
-        .filter(|name| *name != "pool-map")
+        .filter(|name| *name != "procspawn")
         .collect();
-    for (variant, contenders) in [("pipelined", &tasks), ("trips", &one_by_one)] {
+    for (variant, contenders) in [
+        ("pipelined", &tasks),
+        ("mapped", &mapped),
+        ("trips", &tasks),
+    ] {
         let entries = paced::compare_started(
             &format!("process {variant}"),
             contenders,
@@ -78,8 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Report {
         );
         report.add(TASKS, variant, entries, |ns| 1e9 / ns, |_| Vec::new());
     }
-    let mut movers = there(&["memcpy"]);
-    movers.splice(0..0, one_by_one);
+    let mut movers = tasks;
+    movers.extend(there(&["memcpy", "clone"]));
     for (variant, times) in [("payload-in", 1), ("payload-back", 2)] {
         let entries = paced::compare_started(
             &format!("process {variant}"),
@@ -107,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Report {
 }
 
 fn is_python(contender: &str) -> bool {
-    !["ropewalk", "procspawn", "memcpy"].contains(&contender)
+    !["ropewalk", "procspawn", "memcpy", "clone"].contains(&contender)
 }
 
 /// Whether there is what a contender of Python's needs; says so if not.
@@ -117,7 +114,7 @@ fn runs(contender: &str) -> bool {
     let runs = check.status().is_ok_and(|status| status.success());
     if !runs {
         let what = match contender {
-            "loky-submit" => "loky for python3",
+            "loky" => "loky for python3",
             _ => "python3",
         };
         eprintln!("skipped: {contender}: {what} not installed");

@@ -15,6 +15,9 @@ pub(crate) trait Pool {
     /// Gives the pool `count` tasks without work, then takes their results.
     fn pipelined(&mut self, count: u64);
 
+    /// Maps `count` tasks without work, in eight chunks.
+    fn mapped(&mut self, count: u64);
+
     /// Gives the pool `count` tasks without work, each after the result of the one before.
     fn trips(&mut self, count: u64);
 
@@ -34,6 +37,7 @@ pub(crate) fn work(pool: &mut dyn Pool, command: &str, count: u64, bytes: u64) -
     let begun = Instant::now();
     match command {
         "pipelined" => pool.pipelined(count),
+        "mapped" => pool.mapped(count),
         "trips" => pool.trips(count),
         "payload-in" => return payloads(count, bytes, |payload| pool.payload_in(payload)),
         "payload-back" => {
@@ -65,6 +69,7 @@ pub(super) fn pool(contender: &str) -> Option<Box<dyn Pool>> {
         "ropewalk" => Box::new(Ropewalk::new()),
         "procspawn" => Box::new(Procspawn::new()),
         "memcpy" => Box::new(Copies(Vec::new())),
+        "clone" => Box::new(Clones),
         _ => return None,
     })
 }
@@ -77,7 +82,8 @@ fn nothing(number: u64) -> u64 {
 
 #[ropewalk::task]
 fn count(payload: ByteBuf) -> usize {
-    payload.len()
+    // So that it is there: a compiler sees that only its length is used.
+    black_box(payload).len()
 }
 
 #[ropewalk::task]
@@ -95,6 +101,14 @@ impl Ropewalk {
 }
 
 impl Pool for Ropewalk {
+    fn mapped(&mut self, count: u64) {
+        let chunk = (count as usize / (4 * WORKERS)).max(1);
+        let results = self.0.map(nothing, 0..count);
+        for result in results.chunk(chunk).buffer(count as usize) {
+            result.expect("a task that ends well");
+        }
+    }
+
     fn pipelined(&mut self, count: u64) {
         let submit = |number| self.0.submit(nothing, (number,)).expect("an open pool");
         let handles: Vec<_> = (0..count).map(submit).collect();
@@ -137,6 +151,10 @@ impl Procspawn {
 }
 
 impl Pool for Procspawn {
+    fn mapped(&mut self, _: u64) {
+        panic!("procspawn has no map");
+    }
+
     fn pipelined(&mut self, count: u64) {
         let mut handles = VecDeque::new();
         for number in 0..count {
@@ -168,11 +186,13 @@ impl Pool for Procspawn {
     }
 }
 
-/// No pool, but what moving the bytes takes at least.
+/// No pool, but what moving the bytes takes at least, into memory that is there.
 struct Copies(Vec<u8>);
 
 impl Pool for Copies {
     fn pipelined(&mut self, _: u64) {}
+
+    fn mapped(&mut self, _: u64) {}
 
     fn trips(&mut self, _: u64) {}
 
@@ -187,5 +207,24 @@ impl Pool for Copies {
         self.0.copy_from_slice(&payload);
         payload.copy_from_slice(black_box(&self.0));
         payload
+    }
+}
+
+/// Likewise, into fresh memory.
+struct Clones;
+
+impl Pool for Clones {
+    fn pipelined(&mut self, _: u64) {}
+
+    fn mapped(&mut self, _: u64) {}
+
+    fn trips(&mut self, _: u64) {}
+
+    fn payload_in(&mut self, payload: ByteBuf) -> usize {
+        black_box(payload.clone()).len()
+    }
+
+    fn payload_back(&mut self, payload: ByteBuf) -> ByteBuf {
+        black_box(payload.clone()).clone()
     }
 }
