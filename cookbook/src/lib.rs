@@ -67,8 +67,8 @@
 //! | P4 | `multiprocessing.Pipe(duplex)`, `send`, `recv`, `poll`, `EOFError` | `p4_pipe` |
 //! | P5 | `multiprocessing.Value('d')`, `Array('i')`, all type codes, `lock=False`, `get_lock()` | `p5_shared` |
 //! | P6 | `Manager()`: `list`, `dict`, `Namespace`, `Lock`, `RLock`, `Semaphore`, `BoundedSemaphore`, `Condition`, `Event`, `Barrier`, `Queue`, `Value`, `Array` from 10 processes; `BaseManager` over the network with an `authkey` | `p6_manager` |
-//! | P8 | `multiprocessing.Lock`, `RLock`, `Semaphore`, `BoundedSemaphore`, `Event`, `Condition`, `Barrier` as arguments | `p8_locks` |
 //! | P7 | many processes with many coroutines each, on one port | `p7_prefork` |
+//! | P8 | `multiprocessing.Lock`, `RLock`, `Semaphore`, `BoundedSemaphore`, `Event`, `Condition`, `Barrier` as arguments | `p8_locks` |
 //! | F1 | a file read in a worker thread, with a callback | `f1_callback` |
 //! | F2 | truly asynchronous local I/O | `f2_async_io` |
 //!
