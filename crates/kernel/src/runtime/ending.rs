@@ -78,17 +78,24 @@ impl Runtime {
             shared
                 .state
                 .compare_exchange(RUNNING, DRAINING, Ordering::SeqCst, Ordering::SeqCst);
-        while shared.live() != 0 && !shared.is_stopping() {
-            let guard = shared.quiet.lock();
-            if shared.live() == 0 {
-                break;
+        loop {
+            while shared.live() != 0 && !shared.is_stopping() {
+                let guard = shared.quiet.lock();
+                if shared.live() == 0 {
+                    break;
+                }
+                let outcome = guard.wait(0, Reason::Quiet, Arc::as_ptr(shared) as usize, limit);
+                if outcome != Outcome::Woken {
+                    return outcome;
+                }
             }
-            let outcome = guard.wait(0, Reason::Quiet, Arc::as_ptr(shared) as usize, limit);
-            if outcome != Outcome::Woken {
-                return outcome;
+            // A worker counts a task's end a few steps before it publishes it. Who waits for all
+            // is to see them ended.
+            if shared.is_stopping() || record::of_runtime(Arc::as_ptr(shared)).is_empty() {
+                return Outcome::Woken;
             }
+            thread::yield_now();
         }
-        Outcome::Woken
     }
 
     fn is_inside(&self) -> bool {

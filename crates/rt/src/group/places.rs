@@ -18,9 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use ropewalk_kernel::cancel;
-use ropewalk_kernel::wait::{AsyncWait, Limit, Outcome, Reason, WaitQueue};
+use ropewalk_kernel::wait::{AsyncWait, Limit, Outcome, Reason, WaitQueue, may_wait};
 
 use crate::cancel::WaitError;
+use crate::coroutine;
 use crate::task::Task;
 
 /// What a group and its places share.
@@ -39,6 +40,9 @@ struct Members {
     last: u64,
     /// By number, oldest first; a task is not known until it was spawned.
     tasks: BTreeMap<u64, Option<Task>>,
+    /// Those that have given their places back, and whose ends were not yet published when last
+    /// looked.
+    leaving: Vec<Task>,
 }
 
 /// The right of one coroutine to run in the group.
@@ -108,22 +112,39 @@ impl Shared {
     }
 
     pub(super) fn wait_idle(&self, limit: Limit) -> Outcome {
-        loop {
+        let outcome = loop {
             if self.running.load(Ordering::SeqCst) == 0 {
-                return Outcome::Woken;
+                break Outcome::Woken;
             }
             self.check_not_member();
             let guard = self.idle.lock();
             if self.running.load(Ordering::SeqCst) == 0 {
-                return Outcome::Woken;
+                break Outcome::Woken;
             }
             let object = std::ptr::from_ref(self) as usize;
             let outcome = guard.wait(0, Reason::Join, object, limit);
             if outcome != Outcome::Woken {
-                return match self.running.load(Ordering::SeqCst) {
+                break match self.running.load(Ordering::SeqCst) {
                     0 => Outcome::Woken,
                     _ => outcome,
                 };
+            }
+        };
+        if outcome == Outcome::Woken {
+            self.see_them_end();
+        }
+        outcome
+    }
+
+    /// Waits until those who have given their places back are seen to have ended: their callbacks
+    /// are called before that.
+    fn see_them_end(&self) {
+        let me = cancel::current_id();
+        let leaving = std::mem::take(&mut self.members().leaving);
+        for task in leaving {
+            // In a callback of the task itself, or another, nobody may wait.
+            while may_wait() && task.id() != me && task.is_alive() {
+                coroutine::yield_now();
             }
         }
     }
@@ -166,8 +187,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let task = self.shared.members().tasks.remove(&self.number);
-        drop(task);
+        let mut members = self.shared.members();
+        if let Some(Some(task)) = members.tasks.remove(&self.number) {
+            // Few at any time: the others' ends are published by now.
+            members.leaving.retain(Task::is_alive);
+            members.leaving.push(task);
+        }
+        drop(members);
         let left = self.shared.running.fetch_sub(1, Ordering::SeqCst) - 1;
         self.shared.room.wake_one();
         if left == 0 {
