@@ -41,7 +41,9 @@ impl Holdings {
     fn returned(&self) {
         let begun = Instant::now();
         loop {
-            let now = Holdings::count();
+            let mut now = Holdings::count();
+            // Also at this count.
+            now.threads = now.threads.max(self.threads);
             if now == *self {
                 return;
             }

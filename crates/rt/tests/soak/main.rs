@@ -45,6 +45,9 @@ impl Holdings {
             if now.stacks <= stacks_kept {
                 now.stacks = self.stacks;
             }
+            // What was still leaving at that count is no loss.
+            now.threads = now.threads.max(self.threads);
+            now.descriptors = now.descriptors.max(self.descriptors);
             if now == *self {
                 return;
             }
