@@ -26,7 +26,7 @@ pub fn in_coroutine() -> bool {
 
 pub fn check_may_wait() {}
 
-pub(crate) fn may_wait() -> bool {
+pub fn may_wait() -> bool {
     true
 }
 
