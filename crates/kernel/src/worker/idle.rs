@@ -289,18 +289,21 @@ impl Worker {
         taken
     }
 
-    fn steal(&self) -> bool {
+    /// The other workers, beginning anywhere.
+    pub(super) fn victims(&self) -> impl Iterator<Item = &WorkerShared> {
         let workers = &self.shared.workers;
-        if workers.len() == 1 {
-            return false;
-        }
-        let start = self.shared.choices.below(workers.len());
-        for offset in 0..workers.len() {
-            let victim = (start + offset) % workers.len();
-            if victim == self.index {
-                continue;
-            }
-            let victim = &workers[victim];
+        let start = match workers.len() {
+            1 => 0,
+            several => self.shared.choices.below(several),
+        };
+        let (before, from) = workers.split_at(start);
+        let all = from.iter().chain(before);
+        let me = self.me();
+        all.filter(move |victim| !std::ptr::eq(*victim, me))
+    }
+
+    fn steal(&self) -> bool {
+        for victim in self.victims() {
             if take(|| victim.stealer.steal_batch(&self.fresh))
                 || take(|| victim.placed.steal_batch(&self.fresh))
             {

@@ -120,17 +120,7 @@ impl Worker {
 
     /// Gets a job from another worker.
     pub(super) fn steal_job(&self) -> bool {
-        let workers = &self.shared.workers;
-        if workers.len() == 1 {
-            return false;
-        }
-        let start = self.shared.choices.below(workers.len());
-        for offset in 0..workers.len() {
-            let victim = (start + offset) % workers.len();
-            if victim == self.index {
-                continue;
-            }
-            let victim = &workers[victim].jobs;
+        for victim in self.victims().map(|worker| &worker.jobs) {
             if let Some(job) = steal(victim) {
                 Counts::add(&self.me().counts.stolen);
                 self.spawn(self.task_of(job));
