@@ -298,11 +298,7 @@ impl ProcessPool {
     ///
     /// [`PoolJoinError::Cancelled`] if the caller is cancelled while it waits.
     pub fn shutdown(&self, wait: bool, cancel_pending: bool) -> Result<(), PoolJoinError> {
-        if cancel_pending {
-            self.cancel_pending();
-        }
-        self.close();
-        if wait { self.join() } else { Ok(()) }
+        Pool::shutdown(self, wait, cancel_pending)
     }
 
     /// Takes no more tasks, and gives up those that have not begun: joining them gives

@@ -50,11 +50,7 @@ impl<S> ThreadPool<S> {
     ///
     /// As [`join`](Self::join).
     pub fn shutdown(&self, wait: bool, cancel_pending: bool) -> Result<(), PoolJoinError> {
-        self.close();
-        if cancel_pending {
-            self.cancel_pending();
-        }
-        if wait { self.join() } else { Ok(()) }
+        Pool::shutdown(self, wait, cancel_pending)
     }
 
     /// Waits until all that was given to the pool has ended, with all it has spawned, and its
