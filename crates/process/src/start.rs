@@ -115,7 +115,7 @@ pub fn init() {
     }
     match origin() {
         Origin::Elsewhere => {}
-        Origin::Child { parent, header } => process::exit(begin(parent, header)),
+        Origin::Child { parent, fd, header } => process::exit(begin(parent, fd, header)),
         Origin::Orphan => process::exit(EXIT_ORPHAN),
     }
 }
@@ -189,28 +189,33 @@ pub(crate) fn refuse_lost_child() {
 enum Origin {
     /// It was started in another way.
     Elsewhere,
-    /// It is a child of `parent`.
-    Child { parent: u32, header: Header },
+    /// It is a child of `parent`, and its header lies behind `fd`.
+    Child {
+        parent: u32,
+        fd: RawFd,
+        header: Header,
+    },
     /// It was started as a child, and its parent is gone by now.
     Orphan,
 }
 
 fn origin() -> Origin {
-    let Some((parent, header)) = marked() else {
+    let Some((parent, fd, header)) = marked() else {
         return Origin::Elsewhere;
     };
     if std::os::unix::process::parent_id() == parent {
-        Origin::Child { parent, header }
+        Origin::Child { parent, fd, header }
     } else {
         Origin::Orphan
     }
 }
 
-/// Whose child the marker says this is, and the header; `None` if there is no header.
+/// Whose child the marker says this is, the header's descriptor, and the header; `None` if there
+/// is no header.
 ///
 /// What a child starts inherits the variable, but not the header's descriptor, whose number
 /// may be anything's there.
-fn marked() -> Option<(u32, Header)> {
+fn marked() -> Option<(u32, RawFd, Header)> {
     let marker = env::var(MARKER).ok()?;
     let (parent, fd) = marker.split_once(':')?;
     let parent: u32 = parent.parse().ok()?;
@@ -225,10 +230,10 @@ fn marked() -> Option<(u32, Header)> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
     let header: Header = postcard::from_bytes(&bytes).ok()?;
-    (header.magic == MAGIC).then_some((parent, header))
+    (header.magic == MAGIC).then_some((parent, fd, header))
 }
 
-fn begin(parent: u32, header: Header) -> i32 {
+fn begin(parent: u32, fd: RawFd, header: Header) -> i32 {
     let name = header.name.clone();
     let fail = |why: &str| {
         // Nobody may be there to read it.
@@ -250,7 +255,7 @@ fn begin(parent: u32, header: Header) -> i32 {
     if let Err(error) = end_with(parent) {
         return fail(&format!("its parent can't be watched: {error}"));
     }
-    if let Err(error) = take_over(&header) {
+    if let Err(error) = take_over(fd, &header) {
         return fail(&format!("its descriptors are not there: {error}"));
     }
     let fds = header.fds.iter().map(|&fd| {
@@ -274,7 +279,7 @@ fn begin(parent: u32, header: Header) -> i32 {
 }
 
 /// Makes sure that the descriptors are there, and are closed by an exec from now on.
-fn take_over(header: &Header) -> io::Result<()> {
+fn take_over(own: RawFd, header: &Header) -> io::Result<()> {
     for &fd in &header.fds {
         // SAFETY: only a number.
         if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
@@ -289,13 +294,8 @@ fn take_over(header: &Header) -> io::Result<()> {
         // SAFETY: opened for us by the parent, and known to nobody else.
         drop(unsafe { OwnedFd::from_raw_fd(stdout) });
     }
-    if let Some(fd) = env::var(MARKER)
-        .ok()
-        .and_then(|marker| marker.split_once(':')?.1.parse::<RawFd>().ok())
-    {
-        // SAFETY: the header's, opened for us by the parent, and known to nobody else.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    }
+    // SAFETY: the header's, opened for us by the parent, and known to nobody else.
+    drop(unsafe { OwnedFd::from_raw_fd(own) });
     Ok(())
 }
 
