@@ -138,7 +138,7 @@ pub(crate) struct Seat {
 pub struct SeatSeen {
     /// Whether it has a thread, which looks for work.
     pub seated: bool,
-    /// Whether that sleeps.
+    /// Whether that sleeps, so that a push would rouse it.
     pub asleep: bool,
     /// How many threads it has had.
     pub threads: u64,
@@ -624,7 +624,7 @@ impl Shared {
 
     pub(crate) fn seats(&self) -> Vec<SeatSeen> {
         let now = clock::now_ns();
-        let look = |worker: &WorkerShared| {
+        let look = |(index, worker): (usize, &WorkerShared)| {
             let seat = &worker.seat;
             let since = seat.since_ns.load(Ordering::Acquire);
             let now_seated = match since {
@@ -633,14 +633,14 @@ impl Shared {
             };
             SeatSeen {
                 seated: since != 0,
-                asleep: since != 0 && worker.asleep.load(Ordering::Relaxed),
+                asleep: since != 0 && self.sleepers.has(index),
                 threads: seat.threads.load(Ordering::Relaxed),
                 seated_ns: seat.seated_ns.load(Ordering::Relaxed) + now_seated,
                 slept_ns: seat.slept_ns.load(Ordering::Relaxed),
                 startup_ns: seat.startup_ns.load(Ordering::Relaxed),
             }
         };
-        self.workers.iter().map(look).collect()
+        self.workers.iter().enumerate().map(look).collect()
     }
 }
 

@@ -35,6 +35,10 @@ impl Sleepers {
         self.0[index / 64].fetch_and(!(1 << (index % 64)), Ordering::SeqCst);
     }
 
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.0[index / 64].load(Ordering::SeqCst) & (1 << (index % 64)) != 0
+    }
+
     /// Says whether somebody sleeps; a hint.
     #[inline]
     pub(crate) fn any(&self) -> bool {

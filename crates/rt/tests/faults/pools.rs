@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::mpsc;
+use std::thread;
 
 use ropewalk_rt::DriverKind;
 use ropewalk_rt::executor::{Refusal, ThreadPool};
@@ -54,7 +55,12 @@ fn a_pool_that_gets_no_thread_says_so_and_gives_the_closure_back() {
 #[test]
 fn a_pool_that_gets_no_more_threads_goes_on_with_those_it_has() {
     well_alone(&[], || {
-        let pool = ThreadPool::new(4).unwrap();
+        let pool = ThreadPool::builder().max_threads(4).min_threads(1);
+        let pool = pool.build().unwrap();
+        // A thread that is about to sleep is not idle yet: another would be started beside it.
+        while pool.idle_threads() != 1 {
+            thread::yield_now();
+        }
         let (open, gate) = mpsc::channel::<()>();
         let (told, begun) = mpsc::channel();
         let first = pool.spawn(move || {

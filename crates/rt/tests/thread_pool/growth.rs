@@ -18,13 +18,11 @@ fn a_pool_without_work_has_no_thread() {
 #[test]
 fn little_load_is_done_by_one_thread() {
     with_drivers(|builder| {
-        let pool = builder.max_threads(8).build().unwrap();
+        let pool = builder.max_threads(8).min_threads(1).build().unwrap();
         for n in 0..200 {
+            // A thread that is about to sleep is not idle yet: another is started beside it.
+            wait_until("the thread idles", || pool.idle_threads() == 1);
             assert_eq!(pool.spawn(move || n).unwrap().join().unwrap(), n);
-            // The next comes when the thread idles.
-            wait_until("the thread idles", || {
-                pool.idle_threads() == pool.live_threads()
-            });
         }
         assert_eq!(pool.live_threads(), 1);
         assert_eq!(pool.completed(), 200);
