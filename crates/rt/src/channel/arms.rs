@@ -96,10 +96,10 @@ impl<T> Arm for Sender<T> {
         }
     }
 
-    fn abandon(&self, token: Token) {
+    fn abandon(&self, token: Token, at_home: bool) {
         match (&self.0, token) {
-            (Sending::Ring(channel), Token::Hold(hold)) => channel.cancel(hold),
-            (Sending::List(channel), Token::Hold(hold)) => channel.cancel(hold),
+            (Sending::Ring(channel), Token::Hold(hold)) => channel.cancel(hold, at_home),
+            (Sending::List(channel), Token::Hold(hold)) => channel.cancel(hold, at_home),
             (Sending::Rendezvous(channel), Token::Counterpart(counterpart)) => {
                 channel.abandon(counterpart);
             }
@@ -165,9 +165,13 @@ impl<T> Arm for Receiver<T> {
         }
     }
 
-    fn abandon(&self, token: Token) {
-        // Drops the message.
-        drop(token);
+    fn abandon(&self, token: Token, at_home: bool) {
+        if at_home {
+            // Drops the message.
+            drop(token);
+        } else {
+            std::mem::forget(token);
+        }
     }
 
     fn address(&self) -> usize {
@@ -210,7 +214,7 @@ impl<T> Arm for JoinHandle<T> {
 
     fn pass_on(&self) {}
 
-    fn abandon(&self, _: Token) {}
+    fn abandon(&self, _: Token, _: bool) {}
 
     fn address(&self) -> usize {
         std::ptr::from_ref(self.done_queue()) as usize

@@ -351,11 +351,13 @@ impl<B: Buffer> Buffered<B> {
         committed
     }
 
-    pub(super) fn cancel(&self, hold: Hold) {
+    /// Gives a held place up. Unless messages may be dropped here, what lies behind it in a
+    /// channel without receivers stays until the channel goes.
+    pub(super) fn cancel(&self, hold: Hold, may_drop: bool) {
         self.buffer.cancel(hold);
         self.receivers.wake_one();
-        if self.buffer.is_closed() {
-            // As in `commit`: what lies behind the place, nobody else drops.
+        if may_drop && self.buffer.is_closed() {
+            // As in `commit`: nobody else drops it.
             self.discard();
         }
     }

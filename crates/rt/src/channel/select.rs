@@ -40,8 +40,9 @@ pub(super) trait Arm {
     fn is_ready(&self) -> bool;
     /// Tells the next waiter: from one that was claimed and may not take.
     fn pass_on(&self);
-    /// Gives up an operation.
-    fn abandon(&self, token: Token);
+    /// Gives up an operation. Unless `at_home`, the thread may be one on which messages must not
+    /// be dropped.
+    fn abandon(&self, token: Token, at_home: bool);
     /// The object's address.
     fn address(&self) -> usize;
 }
@@ -63,14 +64,17 @@ pub(super) enum Token {
 /// One operation of a select.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
-    pub(super) arm: &'a (dyn Arm + 'a),
+    arm: &'a (dyn Arm + 'a),
     pub(super) index: usize,
+    /// The thread on which it was made, where messages may be dropped.
+    home: usize,
 }
 
-// SAFETY: a sender or receiver whose messages aren't `Send` must not be used from elsewhere, and
-// isn't: all that moves a message of a selected operation needs a reference to it there. What
-// the entry calls itself takes no message out of its thread: see `Token::Parcel`, which stays
-// with the `SelectedOperation`, which is not `Send`.
+// SAFETY: a sender or receiver whose messages aren't `Send` must not be used from elsewhere. What
+// an entry calls on another thread moves messages, in and out of memory, but neither drops one
+// nor gives one away: an operation that is given up leaks its message unless it is at home
+// (`abandon`), and completing one needs a reference to the sender or receiver, which whose
+// messages aren't `Send` has at home alone.
 unsafe impl Send for Entry<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Entry<'_> {}
@@ -81,18 +85,25 @@ pub(super) enum Wait {
     Until(Option<u64>),
 }
 
+thread_local! {
+    /// The state of what shuffles.
+    static STATE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Names the thread by where something of its own lies. Only a thread that comes after this one's
+/// end may have the same name.
+fn here() -> usize {
+    STATE.with(|place| std::ptr::from_ref(place) as usize)
+}
+
 /// Puts `entries` in random order: xorshift32 (Marsaglia 2003), one state per thread.
 fn shuffle(entries: &mut [Entry<'_>]) {
-    thread_local! {
-        static STATE: Cell<u32> = const { Cell::new(0) };
-    }
     if entries.len() < 2 {
         return;
     }
     let mut state = STATE.get();
     if state == 0 {
-        // Threads differ by where this lies.
-        state = (STATE.with(|place| std::ptr::from_ref(place) as usize) >> 4) as u32 | 1;
+        state = (here() >> 4) as u32 | 1;
     }
     for last in 1..entries.len() {
         state ^= state << 13;
@@ -111,6 +122,14 @@ fn try_all<'a>(entries: &[Entry<'a>]) -> Option<SelectedOperation<'a>> {
 }
 
 impl<'a> Entry<'a> {
+    pub(super) fn new(arm: &'a (dyn Arm + 'a), index: usize) -> Entry<'a> {
+        Entry {
+            arm,
+            index,
+            home: here(),
+        }
+    }
+
     fn try_select(&self) -> Option<SelectedOperation<'a>> {
         self.arm.try_select().map(|token| self.selected(token))
     }
@@ -235,7 +254,8 @@ pub(super) fn run_ready(entries: &mut [Entry<'_>], wait: Wait, biased: bool) -> 
 /// # Panics
 ///
 /// Dropping it without completing it panics, unless the thread panics already. The other side
-/// starts again; a message that it had received is dropped.
+/// starts again; a message that it had received is dropped, or leaked if the operation was added
+/// to its [`Select`](super::Select) on another thread.
 #[must_use = "a selected operation must be completed"]
 pub struct SelectedOperation<'a> {
     token: ManuallyDrop<Token>,
@@ -323,7 +343,8 @@ impl Drop for SelectedOperation<'_> {
     fn drop(&mut self) {
         // SAFETY: dropped once, and not used again.
         let token = unsafe { ManuallyDrop::take(&mut self.token) };
-        self.entry.arm.abandon(token);
+        let at_home = self.entry.home == here();
+        self.entry.arm.abandon(token, at_home);
         if !std::thread::panicking() {
             panic!("dropped `SelectedOperation` without completing the operation");
         }

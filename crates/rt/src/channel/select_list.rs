@@ -57,7 +57,7 @@ impl<'a> Select<'a> {
 
     fn add(&mut self, arm: &'a (dyn Arm + 'a)) -> usize {
         let index = self.next_index;
-        self.entries.push(Entry { arm, index });
+        self.entries.push(Entry::new(arm, index));
         self.next_index += 1;
         index
     }

@@ -295,26 +295,17 @@ pub mod support {
 
     /// An arm that receives.
     pub fn recv<T>(receiver: &Receiver<T>) -> Entry<'_> {
-        Entry {
-            arm: receiver,
-            index: 0,
-        }
+        Entry::new(receiver, 0)
     }
 
     /// An arm that sends.
     pub fn send<T>(sender: &Sender<T>) -> Entry<'_> {
-        Entry {
-            arm: sender,
-            index: 0,
-        }
+        Entry::new(sender, 0)
     }
 
     /// An arm that joins.
     pub fn join<T>(handle: &JoinHandle<T>) -> Entry<'_> {
-        Entry {
-            arm: handle,
-            index: 0,
-        }
+        Entry::new(handle, 0)
     }
 
     /// The arms, each with its index.

@@ -1,5 +1,6 @@
 //! Who owns a message: each is dropped once, wherever it was when its channel went.
 
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -358,5 +359,78 @@ fn a_forgotten_operation() {
         select.send(&sender);
         select.recv(&receiver);
         assert!(select.try_select().is_err());
+    });
+}
+
+/// A message that must not leave its thread, and notes where it is dropped.
+struct Homely {
+    home: std::thread::ThreadId,
+    strays: Arc<AtomicUsize>,
+    alive: Arc<AtomicUsize>,
+    _stays: PhantomData<*const ()>,
+}
+
+impl Homely {
+    fn new(strays: &Arc<AtomicUsize>, alive: &Arc<AtomicUsize>) -> Homely {
+        alive.fetch_add(1, Ordering::SeqCst);
+        Homely {
+            home: std::thread::current().id(),
+            strays: Arc::clone(strays),
+            alive: Arc::clone(alive),
+            _stays: PhantomData,
+        }
+    }
+}
+
+impl Drop for Homely {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::SeqCst);
+        if std::thread::current().id() != self.home {
+            self.strays.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+// A list of operations may go to another thread though the messages may not: an operation that is
+// given up there leaks its message, or leaves those behind its place to the channel.
+#[test]
+fn messages_that_stay_in_their_thread() {
+    on_each(|| {
+        let (strays, alive) = Default::default();
+        for capacity in BUFFERED {
+            let (sender, receiver) = make(capacity);
+            sender.send(Homely::new(&strays, &alive)).unwrap();
+            let mut select = Select::new();
+            select.recv(&receiver);
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let operation = select.select();
+                    assert!(catch_unwind(AssertUnwindSafe(|| drop(operation))).is_err());
+                });
+            });
+            drop((sender, receiver));
+        }
+        assert_eq!(alive.swap(0, Ordering::SeqCst), BUFFERED.len(), "leaked");
+
+        let (sender, receiver) = bounded(8);
+        let (held, given_up) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            let mut select = Select::new();
+            select.send(&sender);
+            let (held, given_up) = (&held, &given_up);
+            scope.spawn(move || {
+                let operation = select.select();
+                held.wait();
+                given_up.wait();
+                assert!(catch_unwind(AssertUnwindSafe(|| drop(operation))).is_err());
+            });
+            held.wait();
+            sender.send(Homely::new(&strays, &alive)).unwrap();
+            drop(receiver);
+            given_up.wait();
+        });
+        drop(sender);
+        assert_eq!(alive.load(Ordering::SeqCst), 0);
+        assert_eq!(strays.load(Ordering::SeqCst), 0);
     });
 }
