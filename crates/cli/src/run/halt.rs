@@ -29,9 +29,6 @@ enum Count {
     Percent(f64),
 }
 
-/// Shares are not looked at before so many jobs are done, as GNU parallel does it.
-const SHARE_JOBS_MIN: u64 = 3;
-
 impl FromStr for Halt {
     type Err = String;
 
@@ -83,47 +80,65 @@ impl Halt {
         now: false,
     };
 
-    /// Says whether to stop, so many jobs having failed and succeeded.
-    pub(crate) fn is_due(&self, failed: u64, succeeded: u64) -> bool {
+    /// Says whether the policy is about a share of all jobs, so that their number must be known.
+    pub(crate) fn is_share(&self) -> bool {
+        matches!(
+            self.when,
+            Some(When {
+                count: Count::Percent(_),
+                ..
+            })
+        )
+    }
+
+    /// Says whether to stop, so many jobs having failed and succeeded, of so many in all.
+    pub(crate) fn is_due(&self, failed: u64, succeeded: u64, all: u64) -> bool {
         let Some(When { of, count }) = self.when else {
             return false;
         };
-        let done = failed + succeeded;
         let counted = match of {
             Of::Fail => failed,
             Of::Success => succeeded,
-            Of::Done => done,
+            Of::Done => failed + succeeded,
         };
-        match count {
-            Count::Jobs(jobs) => counted >= jobs,
-            Count::Percent(percent) => {
-                done >= SHARE_JOBS_MIN && counted as f64 >= percent / 100.0 * done as f64
-            }
-        }
+        counted as f64 >= count.jobs(all)
     }
 
     /// The exit code of a run that is stopped by a job with that exit code: GNU parallel's, which
-    /// is the job's if the policy waits for one, else how many have failed, or what share.
-    pub(crate) fn exit_code(&self, of_job: u8, failed: u64, succeeded: u64) -> u8 {
+    /// is the job's if the policy waits for one, else how many have failed, or what share of all.
+    pub(crate) fn exit_code(&self, of_job: u8, failed: u64, all: u64) -> u8 {
         match self.when {
             None => of_job,
             Some(When {
                 of: Of::Success, ..
             }) => 0,
-            Some(When { count, .. }) => match count {
-                Count::Jobs(1) => of_job,
-                Count::Jobs(_) => failed_code(failed),
-                Count::Percent(_) => {
-                    let share = (failed * 100).div_ceil((failed + succeeded).max(1));
-                    u8::try_from(share).unwrap_or(100)
-                }
-            },
+            Some(When { count, .. }) if count.jobs(all) == 1.0 => of_job,
+            Some(_) => self.failed_code(failed, all),
+        }
+    }
+
+    /// The exit code of a run that came to its end with so many jobs: how many failed, or what
+    /// share if the policy is about one.
+    pub(crate) fn failed_code(&self, failed: u64, all: u64) -> u8 {
+        match self.is_share() {
+            true => u8::try_from((failed * 100).div_ceil(all.max(1))).unwrap_or(100),
+            false => failed_code(failed),
+        }
+    }
+}
+
+impl Count {
+    /// How many jobs these are of so many.
+    fn jobs(self, all: u64) -> f64 {
+        match self {
+            Count::Jobs(jobs) => jobs as f64,
+            Count::Percent(percent) => percent / 100.0 * all as f64,
         }
     }
 }
 
 /// The exit code for so many failed jobs; the highest says that there were more than a hundred.
-pub(crate) fn failed_code(failed: u64) -> u8 {
+fn failed_code(failed: u64) -> u8 {
     const MANY: u8 = 101;
     u8::try_from(failed).map_or(MANY, |failed| failed.min(MANY))
 }
@@ -135,23 +150,37 @@ mod tests {
     #[test]
     fn policies_are_read_and_kept() {
         let halt = |text: &str| text.parse::<Halt>().unwrap();
-        assert!(!halt("never").is_due(1_000, 0));
-        assert!(!halt("soon,fail=2").is_due(1, 9) && halt("soon,fail=2").is_due(2, 0));
+        assert!(!halt("never").is_due(1_000, 0, 1_000));
+        assert!(!halt("soon,fail=2").is_due(1, 9, 10) && halt("soon,fail=2").is_due(2, 0, 9));
         assert!(halt("now,fail=1").now && !halt("soon,fail=1").now);
-        assert!(halt("now,success=1").is_due(5, 1));
-        assert!(halt("now,done=3").is_due(1, 2));
+        assert!(halt("now,success=1").is_due(5, 1, 9));
+        assert!(halt("now,done=3").is_due(1, 2, 9));
         let share = halt("soon,fail=50%");
-        assert!(!share.is_due(2, 0) && share.is_due(3, 3) && !share.is_due(3, 4));
+        assert!(share.is_share() && !halt("soon,fail=50").is_share());
+        assert!(!share.is_due(2, 0, 5) && share.is_due(3, 1, 5) && share.is_due(1, 0, 2));
     }
 
     #[test]
     fn exit_codes_are_gnu_parallels() {
-        let code = |text: &str| text.parse::<Halt>().unwrap().exit_code(7, 3, 2);
+        let code = |text: &str| text.parse::<Halt>().unwrap().exit_code(7, 3, 10);
         assert_eq!((code("now,fail=1"), code("soon,done=1")), (7, 7));
         assert_eq!((code("now,fail=3"), code("soon,done=5")), (3, 3));
-        assert_eq!((code("now,fail=50%"), code("now,done=1%")), (60, 60));
+        assert_eq!((code("now,fail=30%"), code("now,done=1%")), (30, 30));
+        // The first of ten.
+        assert_eq!(code("now,done=10%"), 7);
         assert_eq!((code("now,success=1"), code("soon,success=2%")), (0, 0));
-        assert_eq!((failed_code(100), failed_code(1_000)), (100, 101));
+        let end = |text: &str, failed, all| {
+            let halt = text.parse::<Halt>().unwrap();
+            halt.failed_code(failed, all)
+        };
+        assert_eq!(
+            (end("never", 100, 100), end("never", 1_000, 2_000)),
+            (100, 101)
+        );
+        assert_eq!(
+            (end("soon,fail=5", 3, 9), end("soon,fail=90%", 1, 3)),
+            (3, 34)
+        );
     }
 
     #[test]

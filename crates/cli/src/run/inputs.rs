@@ -1,23 +1,35 @@
 //! Where the values of jobs come from: behind `:::`, from files behind `::::` or after `-a`, or
 //! from standard input. Several sources are combined: each value of the first with each of the
-//! second and so on, the last changing fastest; linked ones (`:::+`, `::::+`, `--link`) go side by
-//! side, as far as the shortest reaches.
+//! second and so on, the last changing fastest; linked ones go side by side: with `:::+` and
+//! `::::+` as far as the shortest reaches, with `--link` as far as the longest, the others beginning
+//! anew, as GNU parallel has it.
 //!
 //! The first source is read as jobs start, so it may be endless; the others are read at the
 //! beginning.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// One source of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     pub(crate) from: From,
-    /// Whether its values go side by side with those of the source before.
-    pub(crate) linked: bool,
+    /// How its values go with those of the source before.
+    pub(crate) linked: Linked,
+}
+
+/// How the values of a source go with those of the source before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linked {
+    /// Each with each.
+    No,
+    /// Side by side, up to the end of the shorter one.
+    Shortest,
+    /// Side by side, up to the end of the longer one.
+    Around,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +51,10 @@ pub(crate) fn take_apart(
 ) -> Result<(Vec<OsString>, Vec<Source>), String> {
     let mut sources: Vec<Source> = Vec::new();
     for file in files {
+        let linked = linked(false, link, &sources);
         sources.push(Source {
             from: From::File(file.clone()),
-            linked: link && !sources.is_empty(),
+            linked,
         });
     }
     let mut command = Vec::new();
@@ -80,8 +93,8 @@ fn close(
             "{separator} links a source to the one before, and there is none"
         ));
     }
-    let mut linked = plus || link && !sources.is_empty();
     if !separator.starts_with("::::") {
+        let linked = linked(plus, link, sources);
         sources.push(Source {
             from: From::Words(words),
             linked,
@@ -93,14 +106,30 @@ fn close(
             "{separator} needs a file behind it; - is standard input"
         ));
     }
-    for file in words {
+    for (index, file) in words.into_iter().enumerate() {
+        let linked = linked(plus && index == 0, link, sources);
         sources.push(Source {
             from: From::File(file.into()),
             linked,
         });
-        linked = link;
     }
     Ok(())
+}
+
+/// How a source goes with those `before`.
+fn linked(plus: bool, link: bool, before: &[Source]) -> Linked {
+    match (plus, link) {
+        _ if before.is_empty() => Linked::No,
+        (_, true) => Linked::Around,
+        (true, false) => Linked::Shortest,
+        (false, false) => Linked::No,
+    }
+}
+
+/// Says whether a line is a command; else it is empty, or a comment.
+pub(crate) fn is_command(line: &OsStr) -> bool {
+    let line = line.as_bytes().trim_ascii_start();
+    !line.is_empty() && !line.starts_with(b"#")
 }
 
 /// The values of jobs, one vector a job, in order.
@@ -108,6 +137,10 @@ pub(crate) struct Inputs {
     first: Values,
     /// Those linked to the first, taken along with it.
     beside: Vec<Vec<OsString>>,
+    /// Whether these, and the first, begin anew until the longest has ended.
+    around: bool,
+    /// The values of the first that may come again.
+    kept: Vec<OsString>,
     /// The rows of the other groups of linked sources.
     others: Vec<Vec<Vec<OsString>>>,
     row: Vec<OsString>,
@@ -125,6 +158,7 @@ impl Inputs {
     ///
     /// A file's, with its name.
     pub(crate) fn open(sources: Vec<Source>, null: bool) -> io::Result<Inputs> {
+        let around = sources.iter().any(|source| source.linked == Linked::Around);
         let mut first = None;
         let mut beside = Vec::new();
         // Each group of linked sources as columns.
@@ -132,13 +166,13 @@ impl Inputs {
         for Source { from, linked } in sources {
             let values = from.open(null)?;
             if first.is_none() {
-                first = Some(values);
+                first = Some(Box::new(values.fuse()) as Values);
                 continue;
             }
             let column = values.collect::<io::Result<Vec<_>>>()?;
             match groups.last_mut() {
-                Some(group) if linked => group.push(column),
-                None if linked => beside.push(column),
+                Some(group) if linked != Linked::No => group.push(column),
+                None if linked != Linked::No => beside.push(column),
                 _ => groups.push(vec![column]),
             }
         }
@@ -146,6 +180,8 @@ impl Inputs {
         Ok(Inputs {
             first: first.expect("at least one source"),
             beside,
+            around,
+            kept: Vec::new(),
             next: vec![0; others.len()],
             others,
             row: Vec::new(),
@@ -166,21 +202,57 @@ impl Inputs {
     pub(crate) fn len_known(&self) -> Option<u64> {
         let (low, high) = self.first.size_hint();
         let firsts = high.filter(|high| *high == low)?;
-        let firsts = self.beside.iter().map(Vec::len).fold(firsts, usize::min);
+        let beside = self.beside.iter().map(Vec::len);
+        let firsts = match self.around {
+            true if firsts == 0 || self.beside.iter().any(Vec::is_empty) => 0,
+            true => beside.fold(firsts, usize::max),
+            false => beside.fold(firsts, usize::min),
+        };
         let combinations = self.others.iter().map(Vec::len).product::<usize>();
         Some(firsts as u64 * combinations as u64)
     }
 
+    /// Reads what is left of the first source, so that the number of jobs is known; of values
+    /// that are lines of commands only those that are some.
+    ///
+    /// # Errors
+    ///
+    /// The source's.
+    pub(crate) fn read_all(&mut self, commands: bool) -> io::Result<()> {
+        let values = self.first.by_ref().filter(|value| match value {
+            Ok(value) => !commands || is_command(value),
+            Err(_) => true,
+        });
+        let values = values.collect::<io::Result<Vec<_>>>()?;
+        self.first = Box::new(values.into_iter().map(Ok));
+        Ok(())
+    }
+
     /// Takes the next value of the first source, and what is linked to it.
     fn advance(&mut self) -> Option<io::Result<()>> {
-        if self.beside.iter().any(|column| column.len() <= self.taken) {
+        let is_over = |column: &Vec<OsString>| match self.around {
+            true => column.is_empty(),
+            false => column.len() <= self.taken,
+        };
+        if self.beside.iter().any(is_over) {
             return None;
         }
-        let value = match self.first.next()? {
-            Ok(value) => value,
-            Err(error) => return Some(Err(error)),
+        let longest = self.beside.iter().map(Vec::len).max().unwrap_or(0);
+        let value = match self.first.next() {
+            Some(Ok(value)) => {
+                if self.around && self.taken < longest {
+                    self.kept.push(value.clone());
+                }
+                value
+            }
+            Some(Err(error)) => return Some(Err(error)),
+            None if self.taken < longest && !self.kept.is_empty() => {
+                self.kept[self.taken % self.kept.len()].clone()
+            }
+            None => return None,
         };
-        let beside = self.beside.iter().map(|column| column[self.taken].clone());
+        let beside = self.beside.iter();
+        let beside = beside.map(|column| column[self.taken % column.len()].clone());
         self.row = std::iter::once(value).chain(beside).collect();
         self.taken += 1;
         Some(Ok(()))
@@ -304,8 +376,36 @@ mod tests {
             ["a1x", "a2y", "b1x", "b2y"]
         );
         assert_eq!(jobs("c ::: a b ::: 1 2", true), ["a1", "b2"]);
+        assert_eq!(jobs("c ::: a b c ::: 1 2", true), ["a1", "b2", "c1"]);
+        assert_eq!(
+            jobs("c ::: a b ::: 1 2 3 4 5 :::+ x", true),
+            ["a1x", "b2x", "a3x", "b4x", "a5x"]
+        );
+        assert_eq!(jobs("c ::: a b :::", true), [""; 0]);
+        assert_eq!(jobs("c ::: ::: a b", true), [""; 0]);
         assert_eq!(jobs("c ::: a b :::", false), [""; 0]);
         assert_eq!(jobs("c :::", false), [""; 0]);
+    }
+
+    #[test]
+    fn all_is_read_if_the_number_is_to_be_known() {
+        let mut inputs = Inputs {
+            first: Box::new(Lines {
+                reader: &b"a\n # no\n\nb"[..],
+                end: b'\n',
+            }),
+            ..Inputs::open(jobs_of(":::"), false).unwrap()
+        };
+        assert_eq!(inputs.len_known(), None);
+        inputs.read_all(true).unwrap();
+        assert_eq!(inputs.len_known(), Some(2));
+        let values: Vec<_> = inputs.map(Result::unwrap).collect();
+        assert_eq!(values, [["a"], ["b"]]);
+    }
+
+    fn jobs_of(line: &str) -> Vec<Source> {
+        let words = line.split(' ').map(OsString::from).collect();
+        take_apart(words, &[], false).unwrap().1
     }
 
     #[test]

@@ -30,7 +30,7 @@ use rustix::process::{Resource, getrlimit};
 
 use self::collect::{Collector, Counts, Show};
 use self::halt::Halt;
-use self::inputs::{Inputs, Source};
+use self::inputs::{Inputs, Linked, Source};
 use self::job::{Event, Job, Output, Way};
 use self::journal::{Journal, Past};
 use self::running::{Running, Stop};
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     #[arg(short = '0', long)]
     null: bool,
 
-    /// Take the values of several sources side by side, not each with each
+    /// Take the values of several sources side by side, not each with each; short ones begin anew
     #[arg(long)]
     link: bool,
 
@@ -140,7 +140,8 @@ Exit codes:
   255      bad usage, or the input could not be read or the output not written
   130      ended by Ctrl-C; a second one kills what still runs
   If --halt stopped the run: with fail=1 and done=1 the exit code of the job that did, with fail=N
-  and done=N how many failed, with N% which share of those done, with success= 0.
+  and done=N how many failed, with N% which share of all jobs, with success= 0. For N% all of the
+  input is read before the first job starts.
 
 Examples:
   ropewalk run -j 8 'convert {} {.}.png' ::: *.jpg
@@ -206,14 +207,14 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
         }
         sources.push(Source {
             from: inputs::From::File("-".into()),
-            linked: false,
+            linked: Linked::No,
         });
     }
     let template = match command.is_empty() {
         true => None,
         false => Some(Template::new(&command, args.shell)?),
     };
-    let inputs = Inputs::open(sources, args.null).map_err(|e| format!("cannot read {e}"))?;
+    let mut inputs = Inputs::open(sources, args.null).map_err(|e| format!("cannot read {e}"))?;
     let named = template.as_ref().map_or(0, Template::sources_named);
     if named > inputs.width() {
         return Err(format!(
@@ -223,6 +224,11 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
     }
     if template.is_none() && inputs.width() > 1 {
         return Err("without a command there can be only one source, of commands".to_owned());
+    }
+    if args.halt.is_share() {
+        let commands = template.is_none();
+        let read = inputs.read_all(commands);
+        read.map_err(|error| format!("cannot read the input: {error}"))?;
     }
     let output = match (args.ungroup, args.line_buffer) {
         (true, _) => Output::Inherited,
@@ -274,7 +280,8 @@ fn limits_for(jobs: usize) -> Result<(usize, usize), String> {
 }
 
 fn start(plan: Plan, inputs: Inputs, show: Show, halt: Halt) -> Result<u8, String> {
-    let running = Arc::new(Running::new(halt));
+    let total = inputs.len_known();
+    let running = Arc::new(Running::new(halt, total.unwrap_or(u64::MAX)));
     let interrupted = Arc::new(AtomicI32::new(0));
     let (told, noted) = (Arc::clone(&running), Arc::clone(&interrupted));
     interrupt::watch_all(move |signal| {
@@ -285,7 +292,6 @@ fn start(plan: Plan, inputs: Inputs, show: Show, halt: Halt) -> Result<u8, Strin
 
     let runtime = start_runtime()?;
     let (events, arriving) = channel::bounded(READ_AHEAD);
-    let total = inputs.len_known();
     let (values, feed) = channel::bounded(READ_AHEAD);
     let collector = Collector::new(show, &running, total);
     // Standard input blocks, and may do so for ever: nobody waits for this thread.
@@ -302,7 +308,7 @@ fn start(plan: Plan, inputs: Inputs, show: Show, halt: Halt) -> Result<u8, Strin
     running_all
         .join()
         .map_err(|_| "running jobs panicked".to_owned())?;
-    finish(counts, interrupted.load(Ordering::Acquire))
+    finish(counts, halt, interrupted.load(Ordering::Acquire))
 }
 
 /// Starts a job for each of the values, as slots come free.
@@ -399,16 +405,12 @@ fn make_job(
             slot,
         }),
         None => {
-            let line = values[0].to_string_lossy();
-            if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            if !inputs::is_command(&values[0]) {
                 return Ok(None);
             }
             match shell {
                 true => values.clone(),
-                false => {
-                    let words = template::split(&line).map_err(|e| format!("job {number}: {e}"))?;
-                    words.into_iter().map(OsString::from).collect()
-                }
+                false => template::split(&values[0]).map_err(|e| format!("job {number}: {e}"))?,
             }
         }
     };
@@ -424,7 +426,7 @@ fn make_job(
     }))
 }
 
-fn finish(counts: Counts, interrupted: i32) -> Result<u8, String> {
+fn finish(counts: Counts, halt: Halt, interrupted: i32) -> Result<u8, String> {
     if interrupted != 0 {
         return Ok(interrupt::exit_code(interrupted));
     }
@@ -437,12 +439,12 @@ fn finish(counts: Counts, interrupted: i32) -> Result<u8, String> {
     if counts.output_closed {
         return Ok(0);
     }
+    let all = counts.failed + counts.succeeded;
     if counts.failed > 0 {
-        let all = counts.failed + counts.succeeded;
         say(&format!(
             "ropewalk: {} of {all} jobs failed\n",
             counts.failed
         ));
     }
-    Ok(halt::failed_code(counts.failed))
+    Ok(halt.failed_code(counts.failed, all))
 }

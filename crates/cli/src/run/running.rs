@@ -16,6 +16,8 @@ pub(super) struct Running {
     /// Ends the waits of who starts jobs.
     starting: Token,
     halt: Halt,
+    /// How many jobs there are in all, if the policy asks for a share of them.
+    all: u64,
 }
 
 #[derive(Default)]
@@ -45,11 +47,12 @@ pub(super) struct Group<'r> {
 }
 
 impl Running {
-    pub(super) fn new(halt: Halt) -> Running {
+    pub(super) fn new(halt: Halt, all: u64) -> Running {
         Running {
             state: Mutex::default(),
             starting: Token::root(),
             halt,
+            all,
         }
     }
 
@@ -62,13 +65,11 @@ impl Running {
             true => state.succeeded += 1,
             false => state.failed += 1,
         }
-        if state.halted || !self.halt.is_due(state.failed, state.succeeded) {
+        if state.halted || !self.halt.is_due(state.failed, state.succeeded, self.all) {
             return None;
         }
         state.halted = true;
-        let code = self
-            .halt
-            .exit_code(end.exit_code(), state.failed, state.succeeded);
+        let code = self.halt.exit_code(end.exit_code(), state.failed, self.all);
         drop(state);
         self.stop(if self.halt.now { Stop::Now } else { Stop::Soon });
         Some(code)

@@ -60,10 +60,7 @@ impl Template {
     pub(crate) fn new(command: &[OsString], shell: bool) -> Result<Template, String> {
         let words: Vec<OsString> = match command {
             words if shell => vec![words.join(OsStr::new(" "))],
-            [text] => match text.to_str() {
-                Some(text) => split(text)?.into_iter().map(OsString::from).collect(),
-                None => vec![text.clone()],
-            },
+            [text] => split(text)?,
             words => words.to_vec(),
         };
         let mut words: Vec<Vec<Part>> = words.iter().map(|word| parts(word.as_bytes())).collect();
@@ -137,10 +134,14 @@ impl Template {
 /// # Errors
 ///
 /// A sentence, for a quote that is not closed.
-pub(crate) fn split(text: &str) -> Result<Vec<String>, String> {
-    shlex::split(text).ok_or_else(|| {
-        format!("a quote is not closed, or a backslash stands at the end, in: {text}")
-    })
+pub(crate) fn split(text: &OsStr) -> Result<Vec<OsString>, String> {
+    let words = shlex::bytes::split(text.as_bytes()).ok_or_else(|| {
+        format!(
+            "a quote is not closed, or a backslash stands at the end, in: {}",
+            text.display()
+        )
+    })?;
+    Ok(words.into_iter().map(OsString::from_vec).collect())
 }
 
 /// A value as a shell's single word.
@@ -307,6 +308,20 @@ mod tests {
             ["convert", "my photo.jpg", "my photo small.png"]
         );
         assert!(Template::new(&["echo 'open".into()], false).is_err());
+    }
+
+    // Names of files need not be UTF-8.
+    #[test]
+    fn a_text_of_any_bytes_is_split() {
+        let text = OsStr::from_bytes(b"cat 'caf\xe9 one' {}\xff");
+        let template = Template::new(&[text.to_owned()], false).unwrap();
+        let filled = template.fill(Filling {
+            values: &[OsString::from_vec(b"\xfe".to_vec())],
+            job: 1,
+            slot: 1,
+        });
+        let bytes: Vec<&[u8]> = filled.iter().map(|word| word.as_bytes()).collect();
+        assert_eq!(bytes, [&b"cat"[..], b"caf\xe9 one", b"\xfe\xff"]);
     }
 
     #[test]
