@@ -31,6 +31,8 @@ pub(super) enum Error {
     Ended(u32),
     /// It says no.
     Refused(String),
+    /// It is stopped, and says nothing before it goes on.
+    Stopped(u32),
     /// It says nothing, or nonsense.
     Failed(u32, io::Error),
 }
@@ -40,6 +42,10 @@ impl fmt::Display for Error {
         match self {
             Error::Ended(pid) => write!(f, "process {pid} ended"),
             Error::Refused(text) => write!(f, "the process answers: {text}"),
+            Error::Stopped(pid) => write!(
+                f,
+                "process {pid} is stopped and can't answer; SIGCONT lets it go on"
+            ),
             Error::Failed(pid, e) if e.kind() == io::ErrorKind::WouldBlock => {
                 write!(f, "process {pid} does not answer: is it stopped?")
             }
@@ -106,7 +112,7 @@ impl Connection {
                 Error::Refused(text) => text.starts_with("busy"),
                 // The process has closed it: because it was idle, or because it ends.
                 Error::Failed(_, e) => is_closed(e),
-                Error::Ended(_) => false,
+                Error::Ended(_) | Error::Stopped(_) => false,
             };
             if !again || tries == TRIES {
                 return Err(error);
@@ -119,6 +125,9 @@ impl Connection {
 
     fn try_ask(&mut self, request: &str) -> Result<String, Error> {
         let pid = self.pid;
+        if is_stopped(pid) {
+            return Err(Error::Stopped(pid));
+        }
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None => self.connect()?,
@@ -137,6 +146,17 @@ impl Connection {
         self.opened += 1;
         Ok(self.stream.insert(BufReader::new(stream)))
     }
+}
+
+/// Says whether a process is stopped, by a signal or by who debugs it; as far as can be seen.
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Its name, in parentheses, may hold anything.
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    matches!(state, Some('T' | 't'))
 }
 
 fn is_closed(e: &io::Error) -> bool {

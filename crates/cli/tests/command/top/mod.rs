@@ -112,6 +112,23 @@ fn all_workers_compute_and_it_answers() {
     assert_eq!(target.top(&["--metrics"]).code, Some(0));
 }
 
+// It was waited for, half a minute; to be told at once is what a script wants.
+#[test]
+fn a_stopped_process_is_said_to_be_stopped() {
+    let folder = Folder::new();
+    let target = Plan::new(&folder, 20).start();
+    target.running.signal(Signal::STOP);
+    let stat = format!("/proc/{}/stat", target.pid());
+    while !fs::read_to_string(&stat).unwrap().contains(") T ") {}
+    let finished = target.top(&["--dump"]);
+    assert_eq!((finished.code, finished.out.as_str()), (Some(2), ""));
+    assert!(finished.err.contains("is stopped"), "{}", finished.err);
+    target.running.signal(Signal::CONT);
+    // It may take a moment until it goes on.
+    while target.top(&["--dump"]).err.contains("is stopped") {}
+    assert_eq!(target.top(&["--dump"]).code, Some(0));
+}
+
 #[test]
 fn a_deadlock_can_be_looked_at() {
     let folder = Folder::new();
