@@ -6,9 +6,12 @@
 //! The table is read with one relaxed load; replacing it is for tests only.
 
 use std::ffi::{c_char, c_int};
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, RecvMsg, SendAncillaryBuffer, SendFlags};
 
 /// One entry for each replaceable system call.
 ///
@@ -23,6 +26,20 @@ pub struct SysTable {
     pub recvmsg: unsafe fn(c_int, *mut libc::msghdr, c_int) -> io::Result<usize>,
     /// `sendmsg(2)`.
     pub sendmsg: unsafe fn(c_int, *const libc::msghdr, c_int) -> io::Result<usize>,
+    /// `recvmsg(2)` of bytes and what came with them: descriptors.
+    pub recvmsg_with: fn(
+        BorrowedFd<'_>,
+        &mut [IoSliceMut<'_>],
+        &mut RecvAncillaryBuffer<'_>,
+        RecvFlags,
+    ) -> io::Result<RecvMsg>,
+    /// `sendmsg(2)` of bytes and what goes with them.
+    pub sendmsg_with: fn(
+        BorrowedFd<'_>,
+        &[IoSlice<'_>],
+        &mut SendAncillaryBuffer<'_, '_, '_>,
+        SendFlags,
+    ) -> io::Result<usize>,
     /// `read(2)`, by way of `readv(2)`: descriptor, buffers, how many.
     pub readv: unsafe fn(c_int, *const libc::iovec, c_int) -> io::Result<usize>,
     /// `write(2)`, by way of `writev(2)`.
@@ -94,6 +111,8 @@ static REAL: SysTable = SysTable {
     send: real::send,
     recvmsg: real::recvmsg,
     sendmsg: real::sendmsg,
+    recvmsg_with: real::recvmsg_with,
+    sendmsg_with: real::sendmsg_with,
     recvmmsg: real::recvmmsg,
     sendmmsg: real::sendmmsg,
     readv: real::readv,
@@ -151,8 +170,11 @@ pub unsafe fn replace(table: Option<&'static SysTable>) {
 
 mod real {
     use std::ffi::{c_char, c_int};
-    use std::io;
+    use std::io::{self, IoSlice, IoSliceMut};
+    use std::os::fd::BorrowedFd;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::net::{RecvAncillaryBuffer, RecvFlags, RecvMsg, SendAncillaryBuffer, SendFlags};
 
     fn check(result: c_int) -> io::Result<c_int> {
         if result < 0 {
@@ -209,6 +231,24 @@ mod real {
     ) -> io::Result<usize> {
         // SAFETY: the caller's header and all it points at are valid.
         check_len(unsafe { libc::sendmsg(fd, msg, flags) })
+    }
+
+    pub(super) fn recvmsg_with(
+        fd: BorrowedFd<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        control: &mut RecvAncillaryBuffer<'_>,
+        flags: RecvFlags,
+    ) -> io::Result<RecvMsg> {
+        Ok(rustix::net::recvmsg(fd, bufs, control, flags)?)
+    }
+
+    pub(super) fn sendmsg_with(
+        fd: BorrowedFd<'_>,
+        bufs: &[IoSlice<'_>],
+        control: &mut SendAncillaryBuffer<'_, '_, '_>,
+        flags: SendFlags,
+    ) -> io::Result<usize> {
+        Ok(rustix::net::sendmsg(fd, bufs, control, flags)?)
     }
 
     pub(super) unsafe fn readv(

@@ -13,6 +13,12 @@ pub(crate) enum Kind {
     Send,
     Recvmsg,
     Sendmsg,
+    RecvmsgWith,
+    SendmsgWith,
+    Recvmmsg,
+    Sendmmsg,
+    Sendfile,
+    PidfdOpen,
     Readv,
     Writev,
     ReadvNowait,
@@ -52,18 +58,25 @@ impl Kind {
     pub(crate) fn errors(self) -> &'static [(i32, Seen)] {
         use Seen::{AtStart, InOperation, Nowhere, Somewhere};
         match self {
-            Kind::Recv | Kind::Recvmsg => &[
+            Kind::Recv | Kind::Recvmsg | Kind::RecvmsgWith | Kind::Recvmmsg => &[
                 (EINTR, Nowhere),
                 (ECONNRESET, InOperation),
                 (ENOMEM, InOperation),
                 (ETIMEDOUT, InOperation),
             ],
-            Kind::Send | Kind::Sendmsg => &[
+            Kind::Send | Kind::Sendmsg | Kind::SendmsgWith | Kind::Sendmmsg => &[
                 (EINTR, Nowhere),
                 (EPIPE, InOperation),
                 (ENOBUFS, InOperation),
                 (ENOMEM, InOperation),
             ],
+            Kind::Sendfile => &[
+                (EINTR, Nowhere),
+                (EAGAIN, Nowhere),
+                (EIO, InOperation),
+                (ENOMEM, InOperation),
+            ],
+            Kind::PidfdOpen => &[(EMFILE, Nowhere), (ENOSYS, Nowhere), (EPERM, Nowhere)],
             Kind::Readv | Kind::ReadvNowait | Kind::Writev | Kind::WritevNowait => {
                 &[(EINTR, Nowhere), (EIO, InOperation), (ENOMEM, InOperation)]
             }
@@ -110,6 +123,19 @@ impl Kind {
             Kind::Madvise => &[(ENOMEM, Nowhere), (EINVAL, Nowhere)],
             Kind::Mprotect => &[(ENOMEM, Nowhere)],
         }
+    }
+
+    /// Says whether it is a call that only what passes things on makes; see `passing.rs`.
+    pub(crate) fn is_passing(self) -> bool {
+        matches!(
+            self,
+            Kind::RecvmsgWith
+                | Kind::SendmsgWith
+                | Kind::Recvmmsg
+                | Kind::Sendmmsg
+                | Kind::Sendfile
+                | Kind::PidfdOpen
+        )
     }
 
     /// Says whether the driver makes such calls at all.

@@ -1,11 +1,9 @@
 //! Real limits of the system: descriptors, address space, threads; and a system without io_uring.
 //!
-//! Two that a test can't set by itself are stated here. Under `vm.overcommit_memory=2` the
-//! system counts slabs of stacks in full, as it ignores `MAP_NORESERVE` then: it refuses them
-//! once what is reserved exceeds the limit, which is what a limit on address space does, tested
-//! below. A cgroup's processor quota bounds the number of workers when nobody says how many:
-//! that is `std::thread::available_parallelism`, which reads the quota; a set of processors that
-//! the process may use is the same function's, and tested below.
+//! One can't be set by a test for itself alone. Under `vm.overcommit_memory=2` the system counts
+//! slabs of stacks in full, as it ignores `MAP_NORESERVE` then, and refuses them once all that is
+//! private and writable exceeds its limit. `RLIMIT_DATA` counts the same memory in the same way
+//! for one process: it stands in below, beside the limit on address space.
 
 use std::io;
 use std::sync::Arc;
@@ -33,12 +31,12 @@ pub(crate) fn limit(resource: libc::__rlimit_resource_t, to: u64) {
     assert_eq!(done, 0, "{}", io::Error::last_os_error());
 }
 
-/// The address space that this process uses, in bytes.
-fn address_space() -> u64 {
+/// The memory that this process uses, in bytes, by a line of its status.
+fn memory(which: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status.lines().find(|line| line.starts_with("VmSize:"));
+    let line = status.lines().find(|line| line.starts_with(which));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("VmSize in KiB");
+    let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("a size in KiB");
     kib << 10
 }
 
@@ -119,46 +117,61 @@ fn a_process_out_of_descriptors_serves_those_it_has() {
 
 #[test]
 fn coroutines_without_room_for_their_stacks_wait_for_it() {
-    let output = alone(
+    without_room(
         "limits::coroutines_without_room_for_their_stacks_wait_for_it",
-        &[("ROPEWALK_WATCH", "off")],
-        || {
-            let runtime = Runtime::builder()
-                .workers(2)
-                .stack_size(1 << 20)
-                .build()
-                .unwrap();
-            runtime.run(|| ());
-            // Room for some forty stacks more, and for what else must be allocated.
-            limit(libc::RLIMIT_AS, address_space() + (96 << 20));
-            let gate = Arc::new(Event::new());
-            let handles: Vec<_> = (0..400)
-                .map(|n| {
-                    let gate = Arc::clone(&gate);
-                    runtime.spawn(move || {
-                        gate.wait().unwrap();
-                        n
-                    })
-                })
-                .collect();
-            // Those that have a stack wait at the gate, the others for a stack.
-            let asleep = || {
-                let tasks = runtime.list();
-                tasks.iter().filter(|task| task.is_started()).count()
-            };
-            while asleep() < 10 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-            let began = asleep();
-            assert!(began < 400, "there is no room for all");
-            gate.set();
-            for (n, handle) in handles.into_iter().enumerate() {
-                assert_eq!(handle.join().unwrap(), n);
-            }
-            close(runtime);
-        },
+        || limit(libc::RLIMIT_AS, memory("VmSize:") + ROOM_BYTES),
     );
+}
+
+// What a system without overcommit does to a process: see the head of this file.
+#[test]
+fn coroutines_whose_stacks_may_not_be_overcommitted_wait_for_room() {
+    without_room(
+        "limits::coroutines_whose_stacks_may_not_be_overcommitted_wait_for_room",
+        || limit(libc::RLIMIT_DATA, memory("VmData:") + ROOM_BYTES),
+    );
+}
+
+/// Room for some forty stacks, and for what else must be allocated.
+const ROOM_BYTES: u64 = 96 << 20;
+
+/// Has more coroutines than there is room for stacks once `limit` has set it.
+fn without_room(test: &str, limit: fn()) {
+    let output = alone(test, &[("ROPEWALK_WATCH", "off")], || {
+        let runtime = Runtime::builder()
+            .workers(2)
+            .stack_size(1 << 20)
+            .build()
+            .unwrap();
+        runtime.run(|| ());
+        limit();
+        let gate = Arc::new(Event::new());
+        let handles: Vec<_> = (0..400)
+            .map(|n| {
+                let gate = Arc::clone(&gate);
+                runtime.spawn(move || {
+                    gate.wait().unwrap();
+                    n
+                })
+            })
+            .collect();
+        // Those that have a stack wait at the gate, the others for a stack.
+        let asleep = || {
+            let tasks = runtime.list();
+            tasks.iter().filter(|task| task.is_started()).count()
+        };
+        while asleep() < 10 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let began = asleep();
+        assert!(began < 400, "there is no room for all");
+        gate.set();
+        for (n, handle) in handles.into_iter().enumerate() {
+            assert_eq!(handle.join().unwrap(), n);
+        }
+        close(runtime);
+    });
     let Some(output) = output else { return };
     let said = text(&output);
     assert!(output.status.success(), "{said}");
@@ -167,7 +180,9 @@ fn coroutines_without_room_for_their_stacks_wait_for_it() {
         1,
         "{said}"
     );
-    assert!(said.contains("ulimit -v"), "{said}");
+    for advice in ["ulimit -v", "vm.overcommit_memory"] {
+        assert!(said.contains(advice), "{said}");
+    }
 }
 
 #[test]

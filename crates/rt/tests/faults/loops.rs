@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use ropewalk_rt::{DriverKind, coroutine};
 
 use crate::kinds::{Kind, Seen};
+use crate::passing;
 use crate::process::well_alone;
 use crate::table::{LONG, arm, disarm, install};
-use crate::workload::{Report, run, run_with_crowd};
+use crate::workload::{self, Report, run_with_crowd};
 
 /// How long one run may seem to hang before it is taken for hung: far longer than any takes.
 const HUNG: Duration = Duration::from_secs(120);
@@ -53,7 +54,7 @@ impl Holdings {
                 return;
             }
             assert!(
-                begun.elapsed() < Duration::from_secs(10),
+                begun.elapsed() < HUNG,
                 "{what}: began with {self:?}, left with {now:?}"
             );
             std::thread::sleep(Duration::from_millis(1));
@@ -106,7 +107,7 @@ fn is_expected(error: &io::Error, errno: i32) -> bool {
 
 fn check(report: &Report, reached: bool, seen: Seen, errno: i32, what: &str) {
     let unharmed =
-        report.start.is_none() && report.errors.is_empty() && report.echoes == Report::ECHOES;
+        report.start.is_none() && report.errors.is_empty() && report.echoes == report.due;
     if !reached || seen == Seen::Nowhere {
         assert!(unharmed, "{what}: {report:?}");
         return;
@@ -125,7 +126,7 @@ fn check(report: &Report, reached: bool, seen: Seen, errno: i32, what: &str) {
     for error in &report.errors {
         assert!(is_expected(error, errno), "{what}: {report:?}");
     }
-    let missing = report.echoes < Report::ECHOES;
+    let missing = report.echoes < report.due;
     assert!(
         !missing || !report.errors.is_empty(),
         "{what}: nobody told of it: {report:?}"
@@ -151,6 +152,11 @@ fn fail_each(kind: Kind) {
 /// Gives how many calls were made to fail.
 fn fail_each_on(kind: Kind, driver: DriverKind, workers: usize) -> i64 {
     let mut failed = 0;
+    let run = if kind.is_passing() {
+        passing::run
+    } else {
+        workload::run
+    };
     let warm = run(driver, workers);
     check(&warm, false, Seen::Nowhere, 0, "without any fault");
     let before = Holdings::count();
@@ -259,6 +265,12 @@ loops! {
     send: Send by fail_each;
     recvmsg: Recvmsg by fail_each;
     sendmsg: Sendmsg by fail_each;
+    recvmsg_with_descriptors: RecvmsgWith by fail_each;
+    sendmsg_with_descriptors: SendmsgWith by fail_each;
+    recvmmsg: Recvmmsg by fail_each;
+    sendmmsg: Sendmmsg by fail_each;
+    sendfile: Sendfile by fail_each;
+    pidfd_open: PidfdOpen by fail_each;
     readv: Readv by fail_each;
     writev: Writev by fail_each;
     readv_nowait: ReadvNowait by fail_each;

@@ -1,9 +1,11 @@
 //! A table of system calls in which the n-th call of one kind fails.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
 use ropewalk_kernel::sys::{self, SysTable};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, RecvMsg, SendAncillaryBuffer, SendFlags};
 
 use crate::kinds::Kind;
 
@@ -75,6 +77,17 @@ pub(crate) fn install() {
         send: Send, unsafe (fd: c_int, buf: *const u8, len: usize, flags: c_int) -> usize;
         recvmsg: Recvmsg, unsafe (fd: c_int, message: *mut libc::msghdr, flags: c_int) -> usize;
         sendmsg: Sendmsg, unsafe (fd: c_int, message: *const libc::msghdr, flags: c_int) -> usize;
+        recvmsg_with: RecvmsgWith, (fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>],
+            control: &mut RecvAncillaryBuffer<'_>, flags: RecvFlags) -> RecvMsg;
+        sendmsg_with: SendmsgWith, (fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>],
+            control: &mut SendAncillaryBuffer<'_, '_, '_>, flags: SendFlags) -> usize;
+        recvmmsg: Recvmmsg, unsafe (fd: c_int, messages: *mut libc::mmsghdr, count: u32,
+            flags: c_int) -> usize;
+        sendmmsg: Sendmmsg, unsafe (fd: c_int, messages: *mut libc::mmsghdr, count: u32,
+            flags: c_int) -> usize;
+        sendfile: Sendfile, unsafe (to: c_int, from: c_int, offset: *mut i64,
+            len: usize) -> usize;
+        pidfd_open: PidfdOpen, (pid: libc::pid_t) -> c_int;
         readv: Readv, unsafe (fd: c_int, bufs: *const libc::iovec, count: c_int) -> usize;
         writev: Writev, unsafe (fd: c_int, bufs: *const libc::iovec, count: c_int) -> usize;
         pipe: Pipe, () -> [c_int; 2];

@@ -30,10 +30,12 @@ pub(crate) struct Report {
     pub(crate) errors: Vec<io::Error>,
     /// Echoes that came back whole, and texts that came whole through a pipe.
     pub(crate) echoes: usize,
+    /// How many of those there are if nothing goes wrong.
+    pub(crate) due: usize,
 }
 
 impl Report {
-    /// How many there are if nothing goes wrong.
+    /// How many of them are due of [`run`].
     pub(crate) const ECHOES: usize = (CLIENTS + 1) * ROUNDS + 2;
 }
 
@@ -44,6 +46,25 @@ pub(crate) fn run(driver: DriverKind, workers: usize) -> Report {
 
 /// As [`run`], with as many coroutines that are all there at once, each on its stack.
 pub(crate) fn run_with_crowd(driver: DriverKind, workers: usize, crowd: usize) -> Report {
+    on_a_runtime(driver, workers, Report::ECHOES, |report| {
+        scope(|s| {
+            s.spawn(timers);
+            s.spawn(messages);
+            s.spawn(|| meet(crowd));
+            s.spawn(|| network(report));
+            s.spawn(|| collect(report, through_a_pipe(false)));
+            s.spawn(|| collect(report, through_a_pipe(true)));
+        });
+    })
+}
+
+/// Runs `body`, of which so many echoes are due, on a runtime of its own to its end.
+pub(crate) fn on_a_runtime(
+    driver: DriverKind,
+    workers: usize,
+    due: usize,
+    body: impl Fn(&Mutex<Report>) + Sync,
+) -> Report {
     let built = Runtime::builder()
         .driver(driver)
         .workers(workers)
@@ -54,22 +75,17 @@ pub(crate) fn run_with_crowd(driver: DriverKind, workers: usize, crowd: usize) -
         Err(error) => {
             return Report {
                 start: Some(error),
+                due,
                 ..Report::default()
             };
         }
     };
-    let report = Mutex::new(Report::default());
-    runtime.run(|| {
-        scope(|s| {
-            s.spawn(timers);
-            s.spawn(messages);
-            s.spawn(|| meet(crowd));
-            s.spawn(|| network(&report));
-            s.spawn(|| collect(&report, through_a_pipe(false)));
-            s.spawn(|| collect(&report, through_a_pipe(true)));
-        });
+    let report = Mutex::new(Report {
+        due,
+        ..Report::default()
     });
-    if let Err(left) = runtime.shutdown(Duration::from_secs(30)) {
+    runtime.run(|| body(&report));
+    if let Err(left) = runtime.shutdown(Duration::from_secs(120)) {
         panic!("left behind: {left}");
     }
     report.into_inner().expect("nobody panicked")
@@ -148,7 +164,7 @@ fn note_error(report: &Mutex<Report>, result: io::Result<()>) {
     }
 }
 
-fn collect(report: &Mutex<Report>, (echoes, result): (usize, io::Result<()>)) {
+pub(crate) fn collect(report: &Mutex<Report>, (echoes, result): (usize, io::Result<()>)) {
     report.lock().unwrap().echoes += echoes;
     note_error(report, result);
 }

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ropewalk_kernel::driver::Interest;
+use ropewalk_kernel::sys;
 use rustix::cmsg_space;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -51,8 +52,7 @@ pub(super) fn send(inner: &Endpoint, buf: &[u8], fds: &[impl AsFd]) -> io::Resul
     let deadline = inner.timeouts.write_deadline();
     inner.source.ready_op(Interest::Write, deadline, || {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let sent = rustix::net::sendmsg(inner.as_fd(), &[IoSlice::new(buf)], &mut control, flags)?;
-        Ok(sent)
+        (sys::table().sendmsg_with)(inner.as_fd(), &[IoSlice::new(buf)], &mut control, flags)
     })
 }
 
@@ -69,12 +69,7 @@ pub(super) fn receive(inner: &Endpoint, buf: &mut [u8], limit: usize) -> io::Res
     let message = inner.source.ready_op(Interest::Read, deadline, || {
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let bufs = &mut [IoSliceMut::new(buf)];
-        Ok(rustix::net::recvmsg(
-            inner.as_fd(),
-            bufs,
-            &mut control,
-            flags,
-        )?)
+        (sys::table().recvmsg_with)(inner.as_fd(), bufs, &mut control, flags)
     })?;
     let mut fds = Vec::new();
     for message in control.drain() {
