@@ -38,7 +38,7 @@ fn a_join_handle_may_be_asked_after_it_was_ready() {
     let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle.join()));
     assert!(again.is_err(), "its value was taken");
     runtime
-        .shutdown(Duration::from_secs(10))
+        .shutdown(Duration::from_secs(120))
         .expect("nobody is left");
 }
 
@@ -58,7 +58,7 @@ fn a_refused_wait_holds_no_lock() {
         assert_eq!(*mutex.lock(), 1);
     });
     runtime
-        .shutdown(Duration::from_secs(10))
+        .shutdown(Duration::from_secs(120))
         .expect("nobody is left");
 }
 
@@ -77,7 +77,7 @@ fn outside_work_is_not_starved_by_a_chain_of_spawns() {
     let outside = Arc::clone(&going);
     runtime.run(move || outside.store(0, Ordering::SeqCst));
     runtime
-        .shutdown(Duration::from_secs(10))
+        .shutdown(Duration::from_secs(120))
         .expect("the chain has ended");
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn on_each(body: impl Fn(&Runtime)) {
             let runtime = builder.watch(None).build().expect("a runtime");
             body(&runtime);
             runtime
-                .shutdown(Duration::from_secs(20))
+                .shutdown(Duration::from_secs(120))
                 .expect("all have ended");
         }
     }
@@ -39,7 +39,7 @@ pub(crate) fn on_each(body: impl Fn(&Runtime)) {
 
 /// Takes dumps until one shows what is asked for.
 pub(crate) fn dump_until(runtime: &Runtime, shows: impl Fn(&Dump) -> bool) -> Dump {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + Duration::from_secs(120);
     loop {
         let dump = runtime.dump();
         if shows(&dump) {

@@ -26,7 +26,7 @@ fn in_child(deed: impl FnOnce() -> bool) -> libc::c_int {
         if ended == child {
             return status;
         }
-        if begun.elapsed() > Duration::from_secs(30) {
+        if begun.elapsed() > Duration::from_secs(120) {
             // SAFETY: our own child, not waited for yet.
             unsafe { libc::kill(child, libc::SIGKILL) };
             panic!("the child hangs");

@@ -407,7 +407,7 @@ fn closing_ends_halves_that_wait() {
             for _ in 0..10 {
                 beginning.recv().unwrap();
             }
-            runtime.close(Duration::from_secs(10)).unwrap();
+            runtime.close(Duration::from_secs(120)).unwrap();
         }
     }
 }
@@ -428,7 +428,7 @@ fn a_limit_on_coroutines_is_no_obstacle() {
             });
             assert_eq!(got, Ok(7));
         }
-        runtime.shutdown(Duration::from_secs(10)).unwrap();
+        runtime.shutdown(Duration::from_secs(120)).unwrap();
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ropewalk_rt::{DriverKind, Runtime, coroutine};
 
 /// How long a runtime may take to fall quiet after a test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A plain thread, or a kind of runtime.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -175,17 +175,26 @@ fn a_group_is_killed_only_if_it_is_the_childs_own() {
 fn a_timeout_kills_the_whole_group_and_tells_what_came() {
     on_each(|| {
         let mut slow = shell("sleep 60 & echo $! so far; echo oops >&2; wait");
-        let error = slow.timeout(Duration::from_millis(300)).output();
-        let error = error.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let mut limit = Duration::from_millis(100);
+        // On a busy machine it takes a while to say anything.
+        let error = loop {
+            let error = slow.timeout(limit).output().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            let expired = TimeoutExpired::of(&error).unwrap();
+            if !expired.output().stderr.is_empty() || limit > PATIENCE {
+                break error;
+            }
+            limit *= 2;
+        };
         let expired = TimeoutExpired::of(&error).unwrap();
-        assert_eq!(expired.limit(), Duration::from_millis(300));
+        assert_eq!(expired.limit(), limit);
         assert_eq!(expired.output().stderr, b"oops\n");
         assert!(!expired.output().status.success());
         let said = String::from_utf8_lossy(&expired.output().stdout);
         let (grandchild, rest) = said.split_once(' ').unwrap();
         assert_eq!(rest, "so far\n");
-        assert!(error.to_string().contains("`sh` did not end within 300ms"));
+        let text = format!("`sh` did not end within {limit:?}");
+        assert!(error.to_string().contains(&text), "{error}");
         until_ended(grandchild.parse().unwrap());
     });
 }
@@ -309,7 +318,7 @@ fn many_at_once_leave_nothing() {
                     begun.elapsed() < PATIENCE,
                     "descriptors or zombies are left"
                 );
-                descriptors() == before && zombies() == 0
+                descriptors() <= before && zombies() == 0
             });
         });
     });

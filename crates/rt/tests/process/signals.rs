@@ -182,8 +182,9 @@ fn nothing_runs_for_nobody() {
     well_alone(&[], || {
         let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
         let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let begun = threads();
         drop(Signals::new([SIGUSR1]).unwrap());
-        until(|| threads() == 2);
+        until(|| threads() <= begun);
         let before = descriptors();
         for _ in 0..20 {
             let listeners = [Signals::new([SIGUSR1]), Signals::new([SIGUSR1, SIGHUP])];
@@ -191,9 +192,9 @@ fn nothing_runs_for_nobody() {
             for listener in listeners {
                 assert_eq!(listener.unwrap().recv(), Ok(SIGUSR1));
             }
-            until(|| threads() == 2);
+            until(|| threads() <= begun);
         }
-        assert_eq!(descriptors(), before);
+        assert!(descriptors() <= before);
     });
 }
 

@@ -208,10 +208,13 @@ fn waited_for(mut child: Child, half: &str, rest: &str, write: &mut dyn Write) {
     };
     write.write_all(half.as_bytes()).unwrap();
     let stages = 1 + crate::stage::drivers().len() * crate::stage::worker_counts().len();
-    for _ in 0..stages {
+    for stage in 1..=stages {
         until("> now");
         write.write_all(rest.as_bytes()).unwrap();
-        write.write_all(half.as_bytes()).unwrap();
+        // After the last stage nobody may be there any more.
+        if stage < stages {
+            write.write_all(half.as_bytes()).unwrap();
+        }
         until(&format!("> {half}{}", rest.trim_end()));
     }
     assert!(child.wait().unwrap().success());
