@@ -140,7 +140,7 @@ impl Keeper {
         let orders = Orders {
             layout,
             stack_size: settings.stack_size,
-            report_memory: settings.memory_max.is_some(),
+            memory_max: settings.memory_max,
             spin_ns: settings.spin_ns,
             initializer,
         };

@@ -3,7 +3,8 @@
 //! # States
 //!
 //! ```text
-//!   (starting: the keeper's alone) ──hello──▶ Ready ──limit reached──▶ Retiring ──empty──▶ Stopping
+//!   (starting: the keeper's alone) ──hello──▶ Ready ──too large──▶ Retiring ──empty──▶ Stopping
+//!                                               ├──has done as many tasks as it may──────▶
 //!                                               └──time-out, cancel──▶ Killed
 //!   any ──death──▶ (dying: until the collector has taken the last results)
 //! ```
@@ -14,7 +15,9 @@ use std::time::Instant;
 
 use ropewalk_rt::process::ChildHandle;
 
+use super::builder::Settings;
 use super::job::Job;
+use crate::ring::header;
 use crate::ring::sender::{Sender, Shared};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,24 @@ impl Lane {
             && (!self.stalled || self.in_flight.is_empty())
             && tasks_max.is_none_or(|max| self.given < max)
             && self.sender.room() > 0
+    }
+
+    /// Has it do no more than what it runs if it has more memory than it may; says whether that is
+    /// new.
+    pub(super) fn retire_if_too_large(&mut self, settings: &Settings) -> bool {
+        let resident = || self.shared().status(header::RESIDENT);
+        let too_large = settings.memory_max.is_some_and(|max| resident() > max);
+        let retires = self.phase == Phase::Ready && too_large;
+        if retires {
+            self.phase = Phase::Retiring;
+        }
+        retires
+    }
+
+    /// Whether it has done all that it may do.
+    pub(super) fn is_spent(&self, settings: &Settings) -> bool {
+        let enough = settings.tasks_max.is_some_and(|max| self.given >= max);
+        self.phase == Phase::Ready && enough && self.in_flight.is_empty()
     }
 
     /// Takes back the tasks behind the first one, newest first, down to `keep` in flight, as far

@@ -93,9 +93,9 @@ impl Shared {
                 pipes.append(&mut news.pipes);
                 news.finish
             };
-            // Whoever holds a pipe's other end is gone at the end, but for what they have started.
-            pipes.retain_mut(|pipe| pipe.read() && !finish);
+            pipes.retain_mut(Pipe::read);
             if finish {
+                // The workers are gone, but what they have started may hold a pipe's other end.
                 pipes.iter_mut().for_each(Pipe::flush);
                 return;
             }

@@ -226,13 +226,7 @@ impl State {
         lane.blocked = false;
         // Going past what was taken back is no sign of life.
         lane.stalled &= taken.is_empty();
-        let too_large = settings
-            .memory_max
-            .is_some_and(|max| lane.shared().status(header::RESIDENT) > max);
-        let too_many = settings.tasks_max.is_some_and(|max| lane.given >= max);
-        if lane.phase == Phase::Ready && (too_large || too_many) {
-            lane.phase = Phase::Retiring;
-        }
+        lane.retire_if_too_large(settings);
         self.mean_ns = mean;
         self.settled += known;
     }
@@ -240,7 +234,7 @@ impl State {
     /// What is to be done after results or deaths: retire workers, share a backlog, hand out
     /// what is queued, and see whether the pool has ended.
     pub(super) fn go_on(&mut self, settings: &Settings, after: &mut After) {
-        self.retire();
+        self.retire(settings);
         self.dispatch(settings, after);
         if self.queue.len() == 0 {
             self.share(settings, after);
@@ -248,14 +242,15 @@ impl State {
         self.end_if_done(after);
     }
 
-    fn retire(&mut self) {
+    fn retire(&mut self, settings: &Settings) {
         let mut back = Vec::new();
         for lane in self.lanes.iter_mut().flatten() {
             if lane.phase == Phase::Retiring {
                 lane.take_back(1, &mut back);
-                if lane.in_flight.is_empty() {
-                    lane.stop();
-                }
+            }
+            let retired = lane.phase == Phase::Retiring && lane.in_flight.is_empty();
+            if retired || lane.is_spent(settings) {
+                lane.stop();
             }
         }
         self.put_back(back);
@@ -300,7 +295,10 @@ impl State {
         let mut back = Vec::new();
         let several = self.lanes.len() > 1;
         let mut watched = false;
+        let mut retiring = false;
         for lane in self.lanes.iter_mut().flatten() {
+            // It may have told of its memory after its last result was taken.
+            retiring |= lane.retire_if_too_large(settings);
             if let Phase::Stopping { since } = lane.phase {
                 match now.checked_duration_since(since + STOP_GRACE) {
                     Some(_) => lane.kill(),
@@ -342,6 +340,9 @@ impl State {
             }
         }
         self.watched = watched;
+        if retiring {
+            self.retire(settings);
+        }
         if !back.is_empty() {
             self.put_back(back);
             self.dispatch(settings, after);

@@ -42,8 +42,8 @@ pub(super) struct Orders {
     pub(super) layout: Layout,
     /// Usable stack of the coroutine that runs the tasks, in bytes.
     pub(super) stack_size: usize,
-    /// Whether to look at the resident memory between tasks.
-    pub(super) report_memory: bool,
+    /// The resident memory to look after between tasks, if there is a limit.
+    pub(super) memory_max: Option<u64>,
     /// How many nanoseconds to look for a task at most before going to sleep.
     pub(super) spin_ns: u64,
     /// The task to call first, and its arguments.

@@ -179,7 +179,7 @@ fn serve(mut runner: Runner, orders: &Orders, live: impl Fn() -> u64) -> io::Res
     let mut input = Vec::new();
     let mut output = Vec::new();
     let mut spin = Spin::new(orders.spin_ns);
-    let mut memory = orders.report_memory.then(Resident::new);
+    let mut memory = orders.memory_max.map(Resident::new);
     loop {
         match runner.take(&mut input)? {
             Next::Task(task) => {
@@ -193,8 +193,10 @@ fn serve(mut runner: Runner, orders: &Orders, live: impl Fn() -> u64) -> io::Res
                 if input.capacity() > KEPT {
                     input = Vec::new();
                 }
-                if let Some(bytes) = memory.as_mut().and_then(Resident::look) {
-                    runner.set_resident(bytes);
+                if let Some(memory) = &mut memory
+                    && let Some(bytes) = memory.look()
+                {
+                    runner.set_resident(bytes, memory.max);
                 }
             }
             Next::Stop => return Ok(()),
@@ -252,17 +254,19 @@ struct Resident {
     file: Option<std::fs::File>,
     next_ns: u64,
     page: u64,
+    max: u64,
 }
 
 impl Resident {
     /// At most so often: the look costs a few microseconds.
     const PAUSE_NS: u64 = 1_000_000;
 
-    fn new() -> Resident {
+    fn new(max: u64) -> Resident {
         Resident {
             file: std::fs::File::open("/proc/self/statm").ok(),
             next_ns: 0,
             page: rustix::param::page_size() as u64,
+            max,
         }
     }
 

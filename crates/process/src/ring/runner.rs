@@ -214,10 +214,14 @@ impl Runner {
         long.store(sum, Ordering::Relaxed);
     }
 
-    /// Tells the parent how much memory is resident.
-    pub(crate) fn set_resident(&self, bytes: u64) {
+    /// Tells the parent how much memory is resident; wakes it if that is more than `max`, as it may
+    /// have taken the last result by now.
+    pub(crate) fn set_resident(&self, bytes: u64, max: u64) {
         let long = self.region.long(header::RESIDENT);
         long.store(bytes, Ordering::Relaxed);
+        if bytes > max {
+            self.bell_of_parent().ring(true);
+        }
     }
 
     /// Rings for a result, unless the parent naps and there will soon be a better reason.

@@ -64,12 +64,11 @@ fn coroutines_submit_and_wait_with_one_worker_and_with_two() {
 #[test]
 fn long_tasks_are_spread_over_the_workers() {
     let pool = ProcessPool::new(3).unwrap();
-    wait_for("three workers", || pool.pids().len() == 3);
-    let handles: Vec<_> = (0..12)
-        .map(|_| {
-            pool.submit(tasks::leaves_a_mark, ("/dev/null".to_owned(), 30))
-                .unwrap()
-        })
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().to_str().unwrap();
+    // Each goes on when all three have begun.
+    let handles: Vec<_> = (0..3)
+        .map(|n| pool.submit(tasks::meets, (text.to_owned(), n, 3)).unwrap())
         .collect();
     let pids: HashSet<u32> = handles
         .into_iter()

@@ -15,13 +15,15 @@ fn a_task_that_takes_too_long_is_stopped_and_no_other() {
         .task_timeout(Duration::from_millis(200))
         .build()
         .unwrap();
+    // A slow machine may keep even those for as long as the others may take.
+    let patient = pool.with_timeout(Duration::from_secs(60));
     let short: Vec<_> = (0..100)
-        .map(|n| pool.submit(tasks::square, (n,)).unwrap())
+        .map(|n| patient.submit(tasks::square, (n,)).unwrap())
         .collect();
     let long = pool.submit(tasks::sleeps, (60_000,)).unwrap();
     let waits = pool.submit(tasks::waits, (60_000,)).unwrap();
     let more: Vec<_> = (0..100)
-        .map(|n| pool.submit(tasks::square, (n,)).unwrap())
+        .map(|n| patient.submit(tasks::square, (n,)).unwrap())
         .collect();
     assert!(long.join().unwrap_err().is_timeout());
     assert!(waits.join().unwrap_err().is_timeout());
@@ -34,13 +36,15 @@ fn a_task_that_takes_too_long_is_stopped_and_no_other() {
 #[test]
 fn the_time_in_the_queue_does_not_count() {
     let pool = ProcessPool::new(1).unwrap();
-    // Twenty times 20 ms one after the other, each within its own second.
-    let limited = pool.with_timeout(Duration::from_secs(20));
+    // One that takes longer than the others may, who wait for it.
+    let first = pool.submit(tasks::sleeps, (1_500,)).unwrap();
+    let limited = pool.with_timeout(Duration::from_secs(1));
     let handles: Vec<_> = (0..20)
-        .map(|_| limited.submit(tasks::sleeps, (2,)).unwrap())
+        .map(|n| limited.submit(tasks::square, (n,)).unwrap())
         .collect();
-    for handle in handles {
-        assert_eq!(handle.join().unwrap(), 2);
+    assert_eq!(first.join().unwrap(), 1_500);
+    for (n, handle) in handles.into_iter().enumerate() {
+        assert_eq!(handle.join().unwrap(), (n * n) as u64);
     }
     let limited = pool.with_timeout(Duration::from_millis(30));
     let handles: Vec<_> = (0..3)
@@ -75,7 +79,8 @@ fn a_task_that_has_not_begun_never_does_if_it_is_cancelled() {
     let directory = tempfile::tempdir().unwrap();
     let path = |n: usize| directory.path().join(n.to_string());
     let text = |n: usize| path(n).to_str().unwrap().to_owned();
-    let first = pool.submit(tasks::leaves_a_mark, (text(0), 100)).unwrap();
+    let first = (text(0), text(50));
+    let first = pool.submit(tasks::stays_until, first).unwrap();
     let handles: Vec<_> = (1..50)
         .map(|n| pool.submit(tasks::leaves_a_mark, (text(n), 0)).unwrap())
         .collect();
@@ -83,6 +88,7 @@ fn a_task_that_has_not_begun_never_does_if_it_is_cancelled() {
     for handle in handles.iter().step_by(2) {
         handle.cancel();
     }
+    std::fs::write(path(50), b"").unwrap();
     let pid = first.join().unwrap();
     for (n, handle) in (1..50).zip(handles) {
         let result = handle.join();

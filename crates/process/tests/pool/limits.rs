@@ -8,7 +8,7 @@ use ropewalk_process::pool::PoolBroken;
 use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::{Refusal, RunTask};
 
-use crate::alone::wait_for;
+use crate::alone::{lives, wait_for};
 use crate::tasks;
 
 #[test]
@@ -27,6 +27,44 @@ fn a_worker_runs_no_more_tasks_than_it_may() {
     }
     assert!(ran.values().all(|&tasks| tasks <= 7), "{ran:?}");
     assert!(ran.len() >= 15, "{ran:?}");
+}
+
+/// Once it ended as soon as it had been given its last task, and what it had ahead was taken back:
+/// with tiny tasks most of what it might have done.
+#[test]
+fn a_worker_runs_as_many_tasks_as_it_may() {
+    let pool = ProcessPool::builder()
+        .workers(1)
+        .max_tasks_per_child(50)
+        .build()
+        .unwrap();
+    let handles: Vec<_> = (0..220)
+        .map(|_| pool.submit(tasks::pid, ()).unwrap())
+        .collect();
+    let mut ran: HashMap<u32, u32> = HashMap::new();
+    for handle in handles {
+        *ran.entry(handle.join().unwrap()).or_default() += 1;
+    }
+    let mut ran: Vec<u32> = ran.into_values().collect();
+    ran.sort_unstable();
+    assert_eq!(ran, [20, 50, 50, 50, 50]);
+}
+
+/// It tells of its memory after its result: that may have been taken, and nothing may follow.
+#[test]
+fn a_worker_that_has_become_too_large_is_replaced_also_without_further_tasks() {
+    let pool = ProcessPool::builder()
+        .workers(1)
+        .max_memory_per_child(256 << 20)
+        .build()
+        .unwrap();
+    let handle = pool.submit(tasks::keeps_memory, (300 << 20,)).unwrap();
+    let large = handle.join().unwrap();
+    wait_for("another worker", || {
+        let pids = pool.pids();
+        pids.len() == 1 && pids[0] != large
+    });
+    assert!(!lives(large));
 }
 
 #[test]

@@ -35,6 +35,34 @@ fn alone_prefixed() {
 }
 
 #[test]
+#[ignore = "needs a process of its own"]
+fn alone_with_a_child() {
+    let pool = ProcessPool::builder()
+        .workers(1)
+        .name("speaker")
+        .prefix_output(true)
+        .build()
+        .unwrap();
+    let args = ("unended".to_owned(),);
+    let child = pool.submit(tasks::prints_and_leaves_a_child, args);
+    let child = child.unwrap().join().unwrap();
+    pool.shutdown(true, false).unwrap();
+    let child = rustix::process::Pid::from_raw(child as i32).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+}
+
+/// What a worker has started may outlive it and hold its output open: the pool doesn't wait for
+/// that, and a line without an end was lost then.
+#[test]
+fn a_child_of_a_worker_keeps_no_line_back() {
+    let output = alone::command("output::alone_with_a_child")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("speaker-0| unended\n"), "{stdout}");
+}
+
+#[test]
 fn it_comes_out_as_it_is() {
     let output = alone::command("output::alone_plain").output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();

@@ -140,6 +140,33 @@ pub(crate) fn leaves_a_mark(path: String, ms: u64) -> u32 {
     std::process::id()
 }
 
+/// As `leaves_a_mark`, and stays until another file is there.
+pub(crate) fn stays_until(mark: String, end: String) -> u32 {
+    std::fs::write(mark, b"was here").unwrap();
+    while !std::path::Path::new(&end).exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::process::id()
+}
+
+/// Leaves a mark in a directory, and stays until there are so many.
+pub(crate) fn meets(directory: String, number: u32, others: usize) -> u32 {
+    std::fs::write(format!("{directory}/{number}"), b"").unwrap();
+    while std::fs::read_dir(&directory).unwrap().count() < others {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::process::id()
+}
+
+/// Prints, and has another process keep the standard output open that prints nothing.
+pub(crate) fn prints_and_leaves_a_child(out: String) -> u32 {
+    print!("{out}");
+    std::io::Write::flush(&mut std::io::stdout()).unwrap();
+    let mut command = std::process::Command::new("sleep");
+    command.arg("1000").stderr(std::process::Stdio::null());
+    command.spawn().unwrap().id()
+}
+
 pub(crate) fn prints(out: String, err: String) {
     print!("{out}");
     eprint!("{err}");
@@ -238,6 +265,9 @@ ropewalk_rt::register! {
     "make" => make,
     "same" => same,
     "leaves_a_mark" => leaves_a_mark,
+    "stays_until" => stays_until,
+    "meets" => meets,
+    "prints_and_leaves_a_child" => prints_and_leaves_a_child,
     "prints" => prints,
     "makes_one_way" => makes_one_way,
     "takes_one_way" => takes_one_way,
