@@ -214,9 +214,32 @@ pub fn race_timeout<H: Joinable>(
     handles: impl IntoIterator<Item = H>,
     timeout: Duration,
 ) -> Result<Result<H::Value, JoinError>, Vec<H>> {
+    race_until(handles, clock::deadline_after(timeout))
+}
+
+/// As [`race_timeout`], until a point in time.
+///
+/// # Errors
+///
+/// As [`race_timeout`].
+///
+/// # Panics
+///
+/// As [`race`].
+pub fn race_deadline<H: Joinable>(
+    handles: impl IntoIterator<Item = H>,
+    deadline: Instant,
+) -> Result<Result<H::Value, JoinError>, Vec<H>> {
+    race_until(handles, clock::instant_to_ns(deadline))
+}
+
+fn race_until<H: Joinable>(
+    handles: impl IntoIterator<Item = H>,
+    deadline: u64,
+) -> Result<Result<H::Value, JoinError>, Vec<H>> {
     let mut handles: Vec<H> = handles.into_iter().collect();
     check_race(&handles);
-    match wait_first_timeout(&mut handles, timeout) {
+    match take_first(&mut handles, Limit::cancellable(Some(deadline))) {
         Some((_, result)) => {
             call_off(&handles);
             Ok(result)

@@ -23,8 +23,8 @@ pub use asynchronous::{JoinAll, Race, join_all_async, race_async};
 pub use completed::{AsCompleted, NextCompleted, as_completed, as_completed_timeout};
 pub use joinable::Joinable;
 pub use many::{
-    ReturnWhen, join_all, race, race_timeout, try_join_all, wait, wait_first, wait_first_deadline,
-    wait_first_timeout,
+    ReturnWhen, join_all, race, race_deadline, race_timeout, try_join_all, wait, wait_first,
+    wait_first_deadline, wait_first_timeout,
 };
 pub use try_scope::{TryScope, TryScopedJoinHandle, try_scope};
 

@@ -14,7 +14,10 @@ use crate::cancel::Cancelled;
 /// A condition variable for [`Mutex`](super::Mutex); mirrors parking_lot's.
 ///
 /// The guard is borrowed, not passed in and out. Waiting without a lock does not compile.
-/// Several conditions may share one mutex.
+/// Several conditions may share one mutex, and one condition may be waited for with several.
+///
+/// Only [`wait_cancellable`](Condvar::wait_cancellable) is a cancellation point. There is no form
+/// for `async` code: a task may block here in its poll, as a coroutine does.
 ///
 /// # Examples
 ///
@@ -118,12 +121,34 @@ impl Condvar {
     pub fn wait_while_for<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T>,
-        mut condition: impl FnMut(&mut T) -> bool,
+        condition: impl FnMut(&mut T) -> bool,
         timeout: Duration,
     ) -> WaitTimeoutResult {
-        let deadline = Some(clock::deadline_after(timeout));
+        self.wait_while_limited(guard, condition, clock::deadline_after(timeout))
+    }
+
+    /// As [`wait_while_for`](Self::wait_while_for), until `deadline` at most.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_while_until<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        condition: impl FnMut(&mut T) -> bool,
+        deadline: Instant,
+    ) -> WaitTimeoutResult {
+        self.wait_while_limited(guard, condition, clock::instant_to_ns(deadline))
+    }
+
+    fn wait_while_limited<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+        deadline: u64,
+    ) -> WaitTimeoutResult {
         while condition(&mut **guard) {
-            if self.wait_inner(guard, deadline).timed_out() {
+            if self.wait_inner(guard, Some(deadline)).timed_out() {
                 return WaitTimeoutResult(condition(&mut **guard));
             }
         }

@@ -135,6 +135,22 @@ fn waiting_for_a_while() {
         assert!(result.timed_out());
         let result = changed.wait_while_for(&mut guard, |n| *n != 0, Duration::from_secs(3600));
         assert!(!result.timed_out());
+        let soon = Instant::now() + Duration::from_millis(2);
+        let result = changed.wait_while_until(&mut guard, |n| *n == 0, soon);
+        assert!(result.timed_out() && soon <= Instant::now());
+        let result = changed.wait_while_until(&mut guard, |n| *n != 0, begun);
+        assert!(!result.timed_out());
+        // Made true by somebody else in the last moment: that is no time-out.
+        let mut looks = 0;
+        let result = changed.wait_while_until(
+            &mut guard,
+            |_| {
+                looks += 1;
+                looks < 2
+            },
+            begun,
+        );
+        assert!(!result.timed_out() && looks == 2);
         drop(guard);
 
         coroutine::scope(|s| {
@@ -259,5 +275,40 @@ fn two_conditions_on_one_lock() {
             .map(|handle| handle.join().unwrap())
             .sum();
         assert_eq!(total, (4 * EACH - 1) * 4 * EACH / 2);
+    });
+}
+
+// One condition, waited for with two locks: each waiter comes back with its own.
+#[test]
+fn one_condition_and_two_locks() {
+    in_coroutines(|| {
+        let locks = [Mutex::new(0), Mutex::new(0)];
+        let changed = Condvar::new();
+        for together in [true, false] {
+            coroutine::scope(|s| {
+                let waiters = locks.each_ref().map(|lock| {
+                    let changed = &changed;
+                    let waiter = s.spawn(move || {
+                        let mut guard = lock.lock();
+                        changed.wait(&mut guard);
+                        assert!(lock.is_locked());
+                        *guard += 1;
+                    });
+                    until_waiting(waiter.id(), "waiting for a condition");
+                    waiter
+                });
+                // The first lock is held meanwhile, the second is free.
+                let held = locks[0].lock();
+                if together {
+                    assert_eq!(changed.notify_all(), 2);
+                } else {
+                    assert!(changed.notify_one() && changed.notify_one());
+                }
+                until(|| waiters[1].is_finished());
+                assert!(!waiters[0].is_finished());
+                drop(held);
+            });
+        }
+        assert_eq!(locks.map(Mutex::into_inner), [2, 2]);
     });
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ropewalk_rt::cancel::{self, Token};
 use ropewalk_rt::results::{
     ReturnWhen, as_completed, as_completed_timeout, join_all, join_all_async, race, race_async,
-    race_timeout, try_join_all, wait, wait_first, wait_first_deadline, wait_first_timeout,
+    race_deadline, race_timeout, try_join_all, wait, wait_first, wait_first_deadline,
+    wait_first_timeout,
 };
 use ropewalk_rt::sync::{Event, Mutex};
 use ropewalk_rt::{
@@ -394,6 +395,7 @@ fn a_race_called_off() {
     on_each(|| {
         let (mut set, handles) = promises::<u8>(2);
         let handles = race_timeout(handles, MOMENT).expect_err("nobody was set");
+        let handles = race_deadline(handles, Instant::now()).expect_err("nobody was set");
         set[0].take().unwrap().set(1).unwrap();
         assert_eq!(race_timeout(handles, HOUR).ok().unwrap().unwrap(), 1);
         assert_eq!(set[1].take().unwrap().set(2), Err(2));

@@ -9,7 +9,7 @@ use ropewalk_rt::sync::{BoundedSemaphore, Mutex, Semaphore};
 use ropewalk_rt::{JoinHandle, coroutine, spawn, thread};
 
 use crate::stage::{on_each, until_waiting, with_workers};
-use crate::who::{Who, in_pairings};
+use crate::who::{Polled, Who, in_pairings};
 
 const WAITS: &str = "waiting for a permit";
 
@@ -211,6 +211,62 @@ fn time_is_over() {
         assert!(permits.acquire_deadline(begun).is_ok());
         assert!(permits.acquire_owned_deadline(begun).is_ok());
         assert_eq!(permits.available_permits(), 1);
+    });
+}
+
+// Several at once, kept by guards of their own, in each form; of both kinds.
+#[test]
+fn many_owned() {
+    on_each(|| {
+        let (soon, past) = (Duration::from_millis(2), Instant::now());
+        let timeout = Err(WaitError::Timeout);
+        let permits = Arc::new(Semaphore::new(3));
+        let two = permits.try_acquire_many_owned(2).unwrap();
+        assert!(permits.try_acquire_many_owned(2).is_none());
+        assert_eq!(
+            permits.acquire_many_owned_timeout(2, soon).map(drop),
+            timeout
+        );
+        assert_eq!(
+            permits.acquire_many_owned_deadline(2, past).map(drop),
+            timeout
+        );
+        let mut future = Polled::waiting(permits.acquire_many_owned_async(2));
+        drop(two);
+        assert_eq!(future.poll().unwrap().permits(), 2);
+        assert_eq!(
+            permits
+                .acquire_many_owned_timeout(3, soon)
+                .unwrap()
+                .permits(),
+            3
+        );
+        assert_eq!(
+            permits
+                .acquire_many_owned_deadline(3, past)
+                .unwrap()
+                .permits(),
+            3
+        );
+        assert_eq!(permits.available_permits(), 3);
+
+        let gate = Arc::new(BoundedSemaphore::new(3));
+        let two = gate.try_acquire_many_owned(2).unwrap();
+        assert!(gate.try_acquire_many_owned(2).is_none());
+        assert_eq!(gate.acquire_many_owned_timeout(2, soon).map(drop), timeout);
+        assert_eq!(gate.acquire_many_owned_deadline(2, past).map(drop), timeout);
+        let mut future = Polled::waiting(gate.acquire_many_owned_async(2));
+        drop(two);
+        assert_eq!(future.poll().unwrap().permits(), 2);
+        assert_eq!(
+            gate.acquire_many_owned_timeout(3, soon).unwrap().permits(),
+            3
+        );
+        assert_eq!(
+            gate.acquire_many_owned_deadline(3, past).unwrap().permits(),
+            3
+        );
+        assert_eq!(gate.available_permits(), 3);
     });
 }
 

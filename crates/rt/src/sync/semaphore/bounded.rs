@@ -262,14 +262,65 @@ impl BoundedSemaphore {
             .map(|permit| permit.owned_by_bounded(self))
     }
 
+    /// As [`Semaphore::try_acquire_many_owned`].
+    pub fn try_acquire_many_owned(self: &Arc<Self>, n: usize) -> Option<OwnedSemaphorePermit> {
+        self.try_acquire_many(n)
+            .map(|permit| permit.owned_by_bounded(self))
+    }
+
+    /// As [`Semaphore::acquire_many_owned_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_many`](Self::acquire_many).
+    pub fn acquire_many_owned_timeout(
+        self: &Arc<Self>,
+        n: usize,
+        timeout: Duration,
+    ) -> Result<OwnedSemaphorePermit, WaitError> {
+        self.acquire_many_timeout(n, timeout)
+            .map(|permit| permit.owned_by_bounded(self))
+    }
+
+    /// As [`Semaphore::acquire_many_owned_deadline`].
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_many`](Self::acquire_many).
+    pub fn acquire_many_owned_deadline(
+        self: &Arc<Self>,
+        n: usize,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, WaitError> {
+        self.acquire_many_deadline(n, deadline)
+            .map(|permit| permit.owned_by_bounded(self))
+    }
+
     /// As [`Semaphore::acquire_owned_async`].
     ///
     /// # Panics
     ///
     /// As [`acquire_many_async`](Self::acquire_many_async).
     pub fn acquire_owned_async(self: &Arc<Self>) -> AcquireOwned {
-        self.check(1);
-        AcquireOwned::new(Owner::Bounded(Arc::clone(self)), 1)
+        self.acquire_many_owned_async(1)
+    }
+
+    /// As [`Semaphore::acquire_many_owned_async`].
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_many_async`](Self::acquire_many_async).
+    pub fn acquire_many_owned_async(self: &Arc<Self>, n: usize) -> AcquireOwned {
+        self.check(n);
+        AcquireOwned::new(Owner::Bounded(Arc::clone(self)), n)
     }
 
     /// Gives one permit back.

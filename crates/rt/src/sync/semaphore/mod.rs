@@ -257,9 +257,59 @@ impl Semaphore {
             .map(|permit| permit.owned_by(self))
     }
 
+    /// As [`try_acquire_many`](Self::try_acquire_many), with a guard that keeps the semaphore
+    /// alive.
+    pub fn try_acquire_many_owned(self: &Arc<Self>, n: usize) -> Option<OwnedSemaphorePermit> {
+        self.try_acquire_many(n).map(|permit| permit.owned_by(self))
+    }
+
+    /// As [`acquire_many_timeout`](Self::acquire_many_timeout), with a guard that keeps the
+    /// semaphore alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_many_owned_timeout(
+        self: &Arc<Self>,
+        n: usize,
+        timeout: Duration,
+    ) -> Result<OwnedSemaphorePermit, WaitError> {
+        self.acquire_many_timeout(n, timeout)
+            .map(|permit| permit.owned_by(self))
+    }
+
+    /// As [`acquire_many_deadline`](Self::acquire_many_deadline), with a guard that keeps the
+    /// semaphore alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_many_owned_deadline(
+        self: &Arc<Self>,
+        n: usize,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, WaitError> {
+        self.acquire_many_deadline(n, deadline)
+            .map(|permit| permit.owned_by(self))
+    }
+
     /// As [`acquire_async`](Self::acquire_async), with a guard that keeps the semaphore alive.
     pub fn acquire_owned_async(self: &Arc<Self>) -> AcquireOwned {
-        AcquireOwned::new(permit::Owner::Plain(Arc::clone(self)), 1)
+        self.acquire_many_owned_async(1)
+    }
+
+    /// As [`acquire_many_async`](Self::acquire_many_async), with a guard that keeps the semaphore
+    /// alive.
+    pub fn acquire_many_owned_async(self: &Arc<Self>, n: usize) -> AcquireOwned {
+        AcquireOwned::new(permit::Owner::Plain(Arc::clone(self)), n)
     }
 
     /// Gives one permit back, or adds one.
