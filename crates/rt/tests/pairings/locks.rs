@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use ropewalk_rt::coroutine;
 use ropewalk_rt::future::yield_async;
 use ropewalk_rt::sync::{
-    Condvar, Event, Mutex, MutexExt, OnceLock, ReentrantMutex, RwLock, RwLockExt,
+    Condvar, Event, LazyLock, Mutex, MutexExt, Once, OnceLock, ReentrantMutex, RwLock, RwLockExt,
+    RwLockUpgradableReadGuard,
 };
 
 use crate::pair::{Case, PARTIES};
@@ -157,6 +158,44 @@ fn rw_lock_read() {
     case.run(&PARTIES, &PARTIES);
 }
 
+// One reader at a time may upgrade, and does so once the plain readers have gone.
+#[test]
+fn rw_lock_upgrade() {
+    fn hold(shared: &Counted<RwLock<u32>>) {
+        let guard = shared.lock.upgradable_read();
+        shared.enter();
+        coroutine::yield_now();
+        shared.leave();
+        *RwLockUpgradableReadGuard::upgrade(guard) += 1;
+        let _reader = shared.lock.read();
+        coroutine::yield_now();
+    }
+    async fn hold_async(shared: Arc<Counted<RwLock<u32>>>) {
+        let guard = shared.lock.upgradable_read_async().await;
+        shared.enter();
+        yield_async().await;
+        shared.leave();
+        // There is no upgrading in async code; an async task may block, as a coroutine does.
+        *RwLockUpgradableReadGuard::upgrade(guard) += 1;
+        let _reader = shared.lock.read_async().await;
+        yield_async().await;
+    }
+    let case = Case {
+        make: Counted::default,
+        wait: |shared: &Counted<RwLock<u32>>| {
+            hold(shared);
+            *shared.lock.upgradable_read() >= 1
+        },
+        wait_async: |shared: Arc<Counted<RwLock<u32>>>| async move {
+            hold_async(Arc::clone(&shared)).await;
+            *shared.lock.upgradable_read_async().await >= 1
+        },
+        wake: hold,
+        wake_async: hold_async,
+    };
+    case.run(&PARTIES, &PARTIES);
+}
+
 #[test]
 fn condvar() {
     #[derive(Default)]
@@ -186,8 +225,60 @@ fn condvar() {
     case.run(&PARTIES, &PARTIES);
 }
 
+// Both come to run it; one does, and the other waits for the end of that.
 #[test]
 fn once() {
+    #[derive(Default)]
+    struct Slow {
+        once: Once,
+        runs: AtomicU32,
+        done: AtomicBool,
+    }
+    fn call(slow: &Slow) {
+        slow.once.call_once(|| {
+            slow.runs.fetch_add(1, Ordering::SeqCst);
+            coroutine::yield_now();
+            slow.done.store(true, Ordering::SeqCst);
+        });
+        assert!(slow.done.load(Ordering::SeqCst), "waited for its end");
+    }
+    let case = Case {
+        make: Slow::default,
+        wait: |slow: &Slow| {
+            call(slow);
+            slow.once.wait();
+            slow.runs.load(Ordering::SeqCst) == 1
+        },
+        wait_async: |slow: Arc<Slow>| async move {
+            slow.once.wait_async().await;
+            slow.done.load(Ordering::SeqCst) && slow.runs.load(Ordering::SeqCst) == 1
+        },
+        wake: call,
+        wake_async: |slow: Arc<Slow>| async move { call(&slow) },
+    };
+    case.run(&PARTIES, &PARTIES);
+}
+
+#[test]
+fn lazy_lock() {
+    type Slow = LazyLock<u32>;
+    fn make() -> u32 {
+        coroutine::yield_now();
+        5
+    }
+    // What makes it is no future; an async task may block, as a coroutine does.
+    let case = Case {
+        make: || Slow::new(make),
+        wait: |slow: &Slow| **slow == 5,
+        wait_async: |slow: Arc<Slow>| async move { **slow == 5 },
+        wake: |slow: &Slow| assert_eq!(LazyLock::force(slow), &5),
+        wake_async: |slow: Arc<Slow>| async move { assert_eq!(**slow, 5) },
+    };
+    case.run(&PARTIES, &PARTIES);
+}
+
+#[test]
+fn once_lock() {
     #[derive(Default)]
     struct Slow {
         value: OnceLock<u32>,
