@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::{DRAINING, RUNNING, Runtime, STOPPING, Shared, begun_everywhere};
 use crate::inspect::counters;
 use crate::record::{Record, Snapshot};
-use crate::wait::{Limit, Outcome, Reason};
+use crate::wait::{self, Limit, Outcome, Reason};
 use crate::worker::Worker;
-use crate::{cancel, clock, fork, future, record, task, watcher};
+use crate::{blocking, cancel, clock, fork, future, record, task, watcher};
 
 /// Coroutines that had not ended when their runtime was stopped. They stay parked for ever.
 #[derive(Clone, Debug)]
@@ -140,7 +140,12 @@ impl Runtime {
         for worker in &shared.workers {
             worker.nudge();
         }
-        self.await_workers(deadline);
+        if wait::may_wait() && !thread::panicking() {
+            // A coroutine of another runtime doesn't keep that one's worker meanwhile.
+            blocking::unblock(|| self.await_workers(deadline));
+        } else {
+            self.await_workers(deadline);
+        }
         watcher::forget(shared, false);
         shared.cancel_queued();
         let left = self.living();

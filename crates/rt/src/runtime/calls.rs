@@ -15,6 +15,7 @@ use ropewalk_kernel::cancel::Token;
 use ropewalk_kernel::clock;
 use ropewalk_kernel::remote::Remote;
 use ropewalk_kernel::task::Options;
+use ropewalk_kernel::wait::no_wait;
 
 use crate::sync::{Condvar, Mutex};
 
@@ -88,8 +89,12 @@ impl Calls {
                 ..Options::default()
             };
             let site = std::panic::Location::caller();
-            // Not under the token of whoever happens to be the first to ask.
-            Token::root().run(|| drop(remote.spawn(options, site, move || calls.serve())));
+            // Not under the token of whoever happens to be the first to ask; and whoever asks
+            // waits for nobody, so that this goes over a limit on coroutines.
+            let spawned = Token::root()
+                .run(|| no_wait(|| remote.spawn(options, site, move || calls.serve())));
+            // In a forked child, where nobody would make the call.
+            drop(spawned.unwrap_or_else(|error| panic!("{error}")));
         } else if first {
             self.changed.notify_one();
         }
@@ -111,8 +116,13 @@ impl Calls {
             }
             let call = state.calls.remove(&key).expect("the first one");
             drop(state);
-            // The panic hook has told of it; the others are called all the same.
-            let _ = catch_unwind(AssertUnwindSafe(call));
+            // The panic hook has told of it; the others are called all the same, also when what it
+            // panicked with panics once more as it is dropped.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(call))
+                && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+            {
+                std::mem::forget(again);
+            }
             state = self.state.lock();
         }
         state.served = false;

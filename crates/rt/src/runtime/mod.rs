@@ -141,7 +141,8 @@ impl Runtime {
     }
 
     /// Has the runtime call `f` as soon as it can: after the calls that are due already, never
-    /// beside another call. From any thread.
+    /// beside another call. From any thread; waits for nobody, not even at a
+    /// [limit](RuntimeBuilder::max_coroutines) on coroutines.
     ///
     /// The calls are made by one coroutine, under no [`Token`](crate::cancel::Token): one that
     /// waits holds up those behind it, and nothing else. A panic of `f` is reported by the panic
@@ -257,7 +258,8 @@ impl Runtime {
         self.inner.driver()
     }
 
-    /// Waits until no coroutine is left, for `patience` at most, then stops the workers.
+    /// Waits until no coroutine is left, for `patience` at most, then stops the workers. A
+    /// coroutine of another runtime may call this: its worker is free for others meanwhile.
     ///
     /// Delayed calls that are not due are dropped at once. Closures that never started are
     /// dropped at the end, and their handles say so. Coroutines that have started are never

@@ -108,6 +108,75 @@ fn calls_come_from_threads_coroutines_and_calls() {
     });
 }
 
+// A call is either made or cancelled, and whoever cancels is told which.
+#[test]
+fn a_call_that_is_cancelled_as_it_is_made_is_one_or_the_other() {
+    each(|runtime| {
+        for round in 0..500 {
+            let made = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&made);
+            let call = runtime.call_soon(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            for _ in 0..round % 50 * 20 {
+                std::hint::spin_loop();
+            }
+            let cancelled = call.cancel();
+            // What is asked for later is made later.
+            let over = Arc::new(Event::new());
+            let tell = Arc::clone(&over);
+            runtime.call_soon(move || {
+                tell.set();
+            });
+            over.wait().unwrap();
+            assert_eq!(made.load(Ordering::SeqCst), usize::from(!cancelled));
+            assert!(!call.is_pending() && !call.cancel());
+        }
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
+// To ask for a call waits for nobody: also where there may be no more coroutines.
+#[test]
+fn a_call_needs_no_place_among_the_coroutines() {
+    for driver in drivers() {
+        let runtime = Runtime::builder().driver(driver).workers(1);
+        let runtime = runtime.max_coroutines(1).build().unwrap();
+        let handle = runtime.handle();
+        let made = runtime.run(move || {
+            let made = Arc::new(Event::new());
+            let tell = Arc::clone(&made);
+            let call = handle.call_soon(move || {
+                tell.set();
+            });
+            assert!(call.is_ok());
+            made.wait_timeout(PATIENCE).is_ok()
+        });
+        assert!(made);
+        runtime.shutdown(PATIENCE).unwrap();
+    }
+}
+
+// Who drops the closure's captures, or what it panicked with, may panic in turn.
+#[test]
+fn a_panic_that_panics_when_dropped_leaves_the_others() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(Box::new("once more"));
+            }
+        }
+    }
+    each(|runtime| {
+        let (sender, receiver) = mpsc::channel();
+        runtime.call_soon(|| std::panic::resume_unwind(Box::new(Bomb)));
+        runtime.call_soon(move || sender.send(()).unwrap());
+        assert!(receiver.recv_timeout(PATIENCE).is_ok());
+        runtime.shutdown(PATIENCE).unwrap();
+    });
+}
+
 #[test]
 fn a_call_that_panics_leaves_the_others() {
     each(|runtime| {
@@ -239,6 +308,67 @@ fn closing_reports_who_shields_itself() {
         let left = runtime.close(Duration::from_secs(1)).unwrap_err();
         assert_eq!(left.left.len(), 1, "{left}");
     });
+}
+
+// Whoever drops a runtime waits for its workers to leave, as others do: without keeping its own.
+#[test]
+fn a_runtime_dropped_in_a_coroutine_of_another_keeps_no_worker() {
+    for driver in drivers() {
+        let outer = Runtime::builder().driver(driver).workers(1);
+        let outer = outer.build().unwrap();
+        outer.run(|| {
+            let inner = Runtime::builder().driver(driver).workers(2);
+            let inner = inner.build().unwrap();
+            let (release, blocked) = mpsc::channel::<()>();
+            let (started, begun) = mpsc::channel();
+            let left = inner.spawn(move || {
+                started.send(()).unwrap();
+                blocked.recv().is_ok()
+            });
+            begun.recv().unwrap();
+            // Comes to run only if the one worker is free meanwhile.
+            let releasing = coroutine::spawn(move || release.send(()).is_ok());
+            drop(inner);
+            assert!(releasing.is_finished());
+            assert!(releasing.join().unwrap());
+            assert!(left.join().unwrap());
+        });
+        outer.shutdown(PATIENCE).unwrap();
+    }
+}
+
+// ... in any order, with what they have spawned on one another.
+#[test]
+fn runtimes_dropped_in_each_others_coroutines_leave_nobody_waiting() {
+    for driver in drivers() {
+        let outer = Runtime::builder().driver(driver).workers(2);
+        let outer = outer.build().unwrap();
+        let here = outer.handle();
+        outer.run(|| {
+            let dropping: Vec<_> = (0..8)
+                .map(|n| {
+                    let here = here.clone();
+                    coroutine::spawn(move || {
+                        let inner = Runtime::builder().driver(driver).workers(1);
+                        let inner = inner.build().unwrap();
+                        let back = inner.spawn(move || here.spawn(move || n).join().unwrap());
+                        let never = inner.call_later(HOUR, || ());
+                        if n % 2 == 0 {
+                            assert_eq!(back.join().unwrap(), n);
+                            drop(inner);
+                        } else {
+                            inner.close(PATIENCE).unwrap();
+                            // Cancelled, or in time.
+                            let _ = back.join();
+                        }
+                        assert!(!never.is_pending());
+                    })
+                })
+                .collect();
+            dropping.into_iter().for_each(|one| one.join().unwrap());
+        });
+        outer.shutdown(PATIENCE).unwrap();
+    }
 }
 
 #[test]

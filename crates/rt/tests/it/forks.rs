@@ -60,6 +60,7 @@ fn a_child_is_refused_in_plain_words() {
                 "spawn_async"
             );
             assert!(refuses(|| drop(living.join())), "join");
+            assert!(refuses(|| drop(runtime.call_soon(|| ()))), "call_soon");
             let error = Runtime::new().unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::Unsupported, "{error}");
             let built = coroutine::Builder::new().spawn(|| ());
