@@ -8,7 +8,7 @@ use std::time::Duration;
 use ropewalk_rt::net::{DatagramBatch, UdpSocket};
 use ropewalk_rt::{coroutine, spawn};
 
-use crate::stage::on_each;
+use crate::stage::{PATIENCE, on_each};
 
 /// Two sockets that know nothing of each other, and the address of the second.
 fn two() -> (UdpSocket, UdpSocket, SocketAddr) {
@@ -283,6 +283,34 @@ fn nonblocking_from_std() {
     });
 }
 
+// To everybody on the loopback's network: only who has asked for it may, and all who listen hear.
+#[test]
+fn broadcast() {
+    on_each(|| {
+        let first = UdpSocket::bind("127.255.255.255:0");
+        let Ok(first) = first else {
+            eprintln!("skipped: no broadcast address on the loopback here");
+            return;
+        };
+        let all = first.local_addr().unwrap();
+        let second = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let refused = sender.send_to(b"not yet", all).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        sender.set_broadcast(true).unwrap();
+        let other = (
+            Ipv4Addr::new(127, 255, 255, 255),
+            second.local_addr().unwrap().port(),
+        );
+        let from = sender.local_addr().unwrap();
+        for (receiver, to) in [(&first, all), (&second, other.into())] {
+            let mut buf = [0; 10];
+            sender.send_to(b"to all", to).unwrap();
+            assert_eq!(receiver.recv_from(&mut buf).unwrap(), (6, from));
+        }
+    });
+}
+
 // Groups on the loopback interface, where the system lets us join one.
 #[test]
 fn multicast() {
@@ -294,18 +322,40 @@ fn multicast() {
             return;
         }
         let port = receiver.local_addr().unwrap().port();
+        // A second one on the same port, in the same group.
+        let second = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
+        let second = second.unwrap();
+        let shared = [
+            socket2::SockRef::from(&receiver),
+            socket2::SockRef::from(&second),
+        ];
+        shared
+            .iter()
+            .for_each(|socket| socket.set_reuse_address(true).unwrap());
+        let here = SocketAddr::from(([0, 0, 0, 0], port));
+        second.bind(&here.into()).unwrap();
+        let second = UdpSocket::from(std::net::UdpSocket::from(second));
+        second
+            .join_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
+            .unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
         sender.set_multicast_loop_v4(true).unwrap();
         sender.send_to(b"all", (group, port)).unwrap();
-        receiver
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        let from = sender.local_addr().unwrap();
         let mut buf = [0; 10];
-        assert_eq!(receiver.recv_from(&mut buf).unwrap().0, 3);
-        receiver
-            .leave_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
-            .unwrap();
+        for receiver in [&receiver, &second] {
+            receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+            assert_eq!(receiver.recv_from(&mut buf).unwrap(), (3, from));
+            assert_eq!(&buf[..3], b"all");
+        }
+        for receiver in [&receiver, &second] {
+            receiver
+                .leave_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
+                .unwrap();
+            let again = receiver.leave_multicast_v4(&group, &Ipv4Addr::LOCALHOST);
+            assert!(again.is_err(), "it is no member any more");
+        }
     });
     let Ok(six) = UdpSocket::bind("[::1]:0") else {
         return;

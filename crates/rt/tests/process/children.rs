@@ -266,6 +266,42 @@ fn a_dropped_child_is_reaped() {
     on_each(dropped_children_leave_no_zombies);
 }
 
+/// Others wait while the owner drops it, killing it or not: all are told how it ended.
+#[test]
+fn a_child_dropped_while_others_wait_is_still_waited_for() {
+    on_each(|| {
+        for kill in [true, false] {
+            let mut cat = Command::new("cat");
+            let mut child = cat
+                .stdin(Stdio::piped())
+                .kill_on_drop(kill)
+                .spawn()
+                .unwrap();
+            let (id, stdin) = (child.id(), child.stdin.take());
+            let waiting: Vec<_> = (0..3)
+                .map(|_| {
+                    let handle = child.handle();
+                    coroutine::spawn(move || handle.wait().unwrap())
+                })
+                .collect();
+            for one in &waiting {
+                until_waiting(one.task().id(), "reading");
+            }
+            let late = child.handle();
+            drop(child);
+            if !kill {
+                assert!(late.try_wait().unwrap().is_none());
+            }
+            drop(stdin);
+            for one in waiting {
+                assert_eq!(one.join().unwrap().success(), !kill);
+            }
+            assert_eq!(late.wait().unwrap().success(), !kill);
+            until_gone(id);
+        }
+    });
+}
+
 /// A system without pidfds, as some sandboxes are, and a kernel before 5.3.
 static NO_PIDFD: std::sync::LazyLock<sys::SysTable> = std::sync::LazyLock::new(|| {
     let mut table = *sys::real_table();

@@ -197,6 +197,39 @@ fn those_beyond_the_limit_are_refused_if_so_told() {
     });
 }
 
+// A shutdown that runs out of time while the limit holds others back: who is served is cancelled,
+// who waits for a place is never served, and the server is over.
+#[test]
+fn a_shutdown_at_the_limit_serves_nobody_more() {
+    on_each(|| {
+        for several in [false, true] {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&begun);
+            let handler = move |mut stream: TcpStream, _: SocketAddr| -> io::Result<()> {
+                count.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(b"!")?;
+                stream.read(&mut [0]).map(drop)
+            };
+            let n = NonZeroUsize::new(if several { 3 } else { 1 }).unwrap();
+            let server = TcpServer::bind_many("127.0.0.1:0", n, handler).unwrap();
+            let (addr, handle, serving) = start(server.max_connections(1));
+            let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(addr).unwrap()).collect();
+            until(|| begun.load(Ordering::SeqCst) == 1);
+            let unfinished = handle.shutdown(Duration::from_millis(5)).unwrap_err();
+            assert_eq!((unfinished.cancelled(), unfinished.left().len()), (1, 0));
+            serving.join().unwrap().unwrap();
+            assert_eq!((handle.stats().open, handle.stats().accepted), (0, 1));
+            let mut answered = 0;
+            for mut client in clients {
+                // The one that was served reads its byte and the end; the others are reset.
+                answered += usize::from(matches!(client.read(&mut [0]), Ok(1)));
+            }
+            assert_eq!(answered, 1);
+            assert_eq!(begun.load(Ordering::SeqCst), 1);
+        }
+    });
+}
+
 #[test]
 fn all_listeners_of_a_port_get_connections() {
     on_each(|| {
