@@ -27,7 +27,7 @@ use ropewalk_kernel::wait::{Limit, spend};
 use super::progress::Watched;
 use super::sizes::{Sizes, TARGET_NS};
 use super::starting::sealed::Start;
-use super::starting::{Chunk, Running, share};
+use super::starting::{Chunk, Running, share, take_begun};
 use super::{Patience, Refusal};
 use crate::JoinError;
 use crate::cancel::WaitError;
@@ -37,18 +37,28 @@ use crate::results::sealed::Source;
 /// Where those who run a chunk say that it has ended.
 struct Ends {
     arrivals: Arrivals,
-    /// By place, clock nanoseconds.
-    times: Mutex<Vec<u64>>,
+    /// By place.
+    times: Mutex<Vec<Times>>,
+}
+
+/// When a chunk was begun, if that is known, and when it ended: clock nanoseconds.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    begun: Option<u64>,
+    ended: u64,
 }
 
 impl Ends {
-    fn times(&self) -> MutexGuard<'_, Vec<u64>> {
+    fn times(&self) -> MutexGuard<'_, Vec<Times>> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, place: usize) {
-        let now = clock::now_ns();
-        self.times()[place] = now;
+        let times = Times {
+            begun: take_begun(),
+            ended: clock::now_ns(),
+        };
+        self.times()[place] = times;
         self.arrivals.add(place);
     }
 }
@@ -200,12 +210,13 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
     fn note_ends(&mut self) {
         let before = self.over;
         while let Some(place) = self.ends.arrivals.take() {
-            let ended = self.ends.times()[place];
+            let Times { begun, ended } = self.ends.times()[place];
             let slot = self.slots[place].as_mut().expect("it ends once");
             slot.ended = true;
             self.over += slot.len as u64;
             if !matches!(slot.running, Running::Refused(_)) {
-                self.sizes.note(slot.len, slot.submitted, ended);
+                let begun = begun.filter(|begun| *begun >= slot.submitted);
+                self.sizes.note(slot.len, slot.submitted, begun, ended);
             }
             if !self.ordered {
                 self.due.push_back(place);
@@ -313,7 +324,7 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
     /// Takes up to `len` items; fewer, if the input is slow: then those that are there should not wait.
     fn take_items(&mut self, len: usize) -> Vec<S::Item> {
         let mut chunk = Vec::with_capacity(len);
-        let begun = clock::now_ns();
+        let (begun, mut tick) = (clock::now_ns(), clock::tick_ns());
         self.is_slow = false;
         while chunk.len() < len && !self.is_slow {
             match self.items.as_mut().and_then(Iterator::next) {
@@ -323,7 +334,13 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
                     break;
                 }
             }
-            self.is_slow = clock::now_ns() - begun > TARGET_NS;
+            // The exact time costs more than a quick item: asked for now and then, and when
+            // it is clear that some has passed.
+            let now = clock::tick_ns();
+            if now != tick || chunk.len().is_power_of_two() {
+                tick = now;
+                self.is_slow = clock::now_ns() - begun > TARGET_NS;
+            }
         }
         chunk
     }
@@ -334,7 +351,7 @@ impl<'p, S: Start, I: Iterator<Item = S::Item>> Feed<'p, S, I> {
     {
         let place = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.ends.times().push(0);
+            self.ends.times().push(Times::default());
             self.slots.len() - 1
         });
         let ends = Arc::clone(&self.ends);

