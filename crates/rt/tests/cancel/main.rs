@@ -3,6 +3,10 @@
 mod async_tasks;
 mod delivery;
 mod done;
+mod duel;
+mod lock_races;
+mod meeting_races;
+mod message_races;
 mod races;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]

@@ -10,16 +10,8 @@ use ropewalk_rt::cancel::{self, Token};
 use ropewalk_rt::net::{TcpListener, TcpStream};
 use ropewalk_rt::{JoinError, coroutine, spawn_async};
 
+use crate::duel::rounds;
 use crate::stage::in_coroutines;
-
-/// As many in all as the issue asks for where it is quick, fewer where tests run unoptimised.
-fn rounds() -> u64 {
-    if cfg!(debug_assertions) {
-        2_000
-    } else {
-        100_000
-    }
-}
 
 #[test]
 fn sleeping() {
