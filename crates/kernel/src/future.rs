@@ -127,7 +127,7 @@ impl<F: Future> Polled<F> {
                 return Self::pause(record);
             }
             Ok(Poll::Ready(value)) => Ok(value),
-            Err(payload) => Err(JoinError::Panicked(payload)),
+            Err(payload) => Err(JoinError::Panicked(payload.into())),
         };
         record.phase.store(OVER, Ordering::SeqCst);
         // SAFETY: the runner's; the future is over, or panicked, and is not polled again.
@@ -137,7 +137,7 @@ impl<F: Future> Polled<F> {
                 if let Err(late) = catch_unwind(AssertUnwindSafe(|| drop(outcome))) {
                     mem::forget(late);
                 }
-                Err(JoinError::Panicked(payload))
+                Err(JoinError::Panicked(payload.into()))
             }
         };
         let outcome = task::end_besides(record, outcome);
@@ -196,7 +196,7 @@ impl<F: Future> Polled<F> {
         // SAFETY: the caller's contract.
         let error = match unsafe { Self::drop_future(record) } {
             Ok(()) => error,
-            Err(payload) => JoinError::Panicked(payload),
+            Err(payload) => JoinError::Panicked(payload.into()),
         };
         let outcome = task::end_besides::<F::Output>(record, Err(error));
         // SAFETY: the future was dropped.

@@ -264,7 +264,7 @@ where
         let handle = unsafe { spawn_unchecked(Options::default(), None, site, run) };
         match handle.map(Handle::join_uncancelled) {
             Ok(Ok(results)) => return results,
-            Ok(Err(JoinError::Panicked(payload))) => resume_unwind(payload),
+            Ok(Err(JoinError::Panicked(payload))) => resume_unwind(payload.into_inner()),
             // It never began: the caller is cancelled, or there is no runtime to be had.
             Ok(Err(_)) | Err(_) => {}
         }

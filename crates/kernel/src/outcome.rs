@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 #[non_exhaustive]
 pub enum JoinError {
     /// The task panicked, with this payload.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(PanicPayload),
     /// The task was cancelled before it started, or, an async task, between two polls.
     Cancelled,
     /// The task's runtime was shut down before the task started.
@@ -30,6 +30,52 @@ pub enum JoinError {
         /// Its exit code, or the signal that ended it.
         status: ExitStatus,
     },
+}
+
+/// What a panic carried.
+///
+/// That may be anything that is `Send`. By reference it gives only what is `Sync` too, so that
+/// the error that holds it can be shared, and goes into `Box<dyn Error + Send + Sync>` and its
+/// like.
+pub struct PanicPayload(Box<dyn Any + Send>);
+
+// SAFETY: whoever has a reference may be on another thread than the owner. No method gives a
+// reference to the payload but as `&str`, `String` or `RemotePanic`, which are `Sync`; asking for
+// its `TypeId` reads nothing of it. The field is private, so this module upholds that.
+unsafe impl Sync for PanicPayload {}
+
+impl PanicPayload {
+    /// Gives what was carried, to go on with [`resume_unwind`](std::panic::resume_unwind).
+    pub fn into_inner(self) -> Box<dyn Any + Send> {
+        self.0
+    }
+
+    /// The message, if it is a string, or comes from another process.
+    pub fn message(&self) -> Option<&str> {
+        let text = self.0.downcast_ref::<&'static str>().copied();
+        text.or_else(|| self.0.downcast_ref::<String>().map(String::as_str))
+            .or_else(|| self.remote().map(|panic| panic.message.as_str()))
+    }
+
+    /// The panic of another process, if it was one.
+    pub fn remote(&self) -> Option<&RemotePanic> {
+        self.0.downcast_ref()
+    }
+}
+
+impl From<Box<dyn Any + Send>> for PanicPayload {
+    fn from(payload: Box<dyn Any + Send>) -> PanicPayload {
+        PanicPayload(payload)
+    }
+}
+
+impl fmt::Debug for PanicPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message() {
+            Some(message) => write!(f, "PanicPayload({message:?})"),
+            None => f.write_str("PanicPayload(..)"),
+        }
+    }
 }
 
 /// A panic in another process: the payload of the [`JoinError::Panicked`] it gives here.
@@ -89,19 +135,17 @@ impl JoinError {
     /// The panic of another process, if it was one.
     pub fn remote_panic(&self) -> Option<&RemotePanic> {
         match self {
-            JoinError::Panicked(payload) => payload.downcast_ref(),
+            JoinError::Panicked(payload) => payload.remote(),
             _ => None,
         }
     }
 
     /// The panic's message, if it panicked with one that is a string, or in another process.
     pub fn panic_message(&self) -> Option<&str> {
-        let JoinError::Panicked(payload) = self else {
-            return None;
-        };
-        let text = payload.downcast_ref::<&str>().copied();
-        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .or_else(|| self.remote_panic().map(|panic| panic.message.as_str()))
+        match self {
+            JoinError::Panicked(payload) => payload.message(),
+            _ => None,
+        }
     }
 
     /// Takes the panic's payload, to go on with
@@ -112,7 +156,7 @@ impl JoinError {
     /// The error itself if the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
         match self {
-            JoinError::Panicked(payload) => Ok(payload),
+            JoinError::Panicked(payload) => Ok(payload.into_inner()),
             other => Err(other),
         }
     }

@@ -70,7 +70,8 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         }
         // SAFETY: the runner owns the payload, which is the closure until now.
         let closure: F = unsafe { take(record) };
-        let mut outcome = catch_unwind(AssertUnwindSafe(closure)).map_err(JoinError::Panicked);
+        let mut outcome = catch_unwind(AssertUnwindSafe(closure))
+            .map_err(|payload| JoinError::Panicked(payload.into()));
         if has_besides(record) {
             outcome = end_besides(record, outcome);
         }
@@ -90,7 +91,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         let closure: F = unsafe { take(record) };
         let error = match catch_unwind(AssertUnwindSafe(|| drop(closure))) {
             Ok(()) => error,
-            Err(payload) => JoinError::Panicked(payload),
+            Err(payload) => JoinError::Panicked(payload.into()),
         };
         let mut outcome = Err(error);
         if has_besides(record) {
@@ -131,7 +132,7 @@ pub(crate) fn end_besides<T>(
             if let Err(late) = catch_unwind(AssertUnwindSafe(|| drop(outcome))) {
                 std::mem::forget(late);
             }
-            Err(JoinError::Panicked(payload))
+            Err(JoinError::Panicked(payload.into()))
         }
     }
 }

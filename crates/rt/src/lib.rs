@@ -43,7 +43,7 @@ pub use promise::{Promise, PromiseHandle, promise};
 pub use results::{as_completed, join_all, race, try_scope, wait_first};
 pub use ropewalk_kernel::blocking::unblock;
 pub use ropewalk_kernel::driver::DriverKind;
-pub use ropewalk_kernel::outcome::{JoinError, RemotePanic};
+pub use ropewalk_kernel::outcome::{JoinError, PanicPayload, RemotePanic};
 pub use ropewalk_kernel::runtime::StillRunning;
 pub use run::Run;
 pub use runtime::{Closed, DelayedCall, Runtime, RuntimeBuilder, RuntimeHandle};

@@ -1,6 +1,9 @@
 //! Bugs that were, each with its story.
 
+use std::cell::Cell;
+use std::error::Error;
 use std::future::Future;
+use std::panic::panic_any;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ropewalk_rt::sync::Mutex;
-use ropewalk_rt::{Runtime, coroutine, thread};
+use ropewalk_rt::{JoinError, Runtime, coroutine, thread};
 
 fn runtime(workers: usize) -> Runtime {
     Runtime::builder()
@@ -132,4 +135,25 @@ fn a_runtime_may_be_dropped_by_its_own_coroutine() {
     drop(owner);
     sender.send(()).expect("it waits");
     assert!(handle.join().expect("no panic"));
+}
+
+/// A payload need not be `Sync`, and so a join's error was not: `?` made no
+/// `Box<dyn Error + Send + Sync>` of it, nor what error crates have of that kind.
+#[test]
+fn the_error_of_a_join_may_be_shared() {
+    fn join(body: fn()) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let runtime = runtime(1);
+        let joined = runtime.spawn(body).join();
+        runtime.shutdown(Duration::from_secs(120))?;
+        Ok(joined?)
+    }
+    let error = join(|| panic!("man overboard")).expect_err("it panicked");
+    let error = error.downcast::<JoinError>().expect("a join's error");
+    assert_eq!(error.panic_message(), Some("man overboard"));
+
+    let error = join(|| panic_any(Cell::new(7))).expect_err("it panicked");
+    let error = error.downcast::<JoinError>().expect("a join's error");
+    assert_eq!(error.panic_message(), None);
+    let payload = error.into_panic().downcast::<Cell<i32>>();
+    assert_eq!(payload.expect("what was thrown").get(), 7);
 }

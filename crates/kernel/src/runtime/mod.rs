@@ -415,7 +415,7 @@ impl Runtime {
         let handle = handle.unwrap_or_else(|error| panic!("{error}"));
         match handle.join_uncancelled() {
             Ok(value) => value,
-            Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload),
+            Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload.into_inner()),
             Err(error) => panic!("{error}"),
         }
     }

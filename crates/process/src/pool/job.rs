@@ -58,7 +58,7 @@ impl<T: Send> Settle for Typed<T> {
                 let error = format!("the result can't be read: {error}");
                 Err(JoinError::Failed(error.into()))
             }
-            Err(panic) => Err(JoinError::Panicked(panic)),
+            Err(panic) => Err(JoinError::Panicked(panic.into())),
         };
         self.settle(outcome);
     }

@@ -20,7 +20,10 @@ pub(super) type Chunk<R> = Vec<Result<R, JoinError>>;
 /// For pools in this process: it is what their [`start_chunk`](RunTask::start_chunk) runs.
 pub fn call_each<A, R>(list: Vec<A>, mut call: impl FnMut(A) -> R) -> Vec<Result<R, JoinError>> {
     let begun = clock::now_ns();
-    let mut one = |args| catch_unwind(AssertUnwindSafe(|| call(args))).map_err(JoinError::Panicked);
+    let mut one = |args| {
+        catch_unwind(AssertUnwindSafe(|| call(args)))
+            .map_err(|payload| JoinError::Panicked(payload.into()))
+    };
     let results = list.into_iter().map(&mut one).collect();
     BEGUN.set(Some(begun));
     results
@@ -248,7 +251,8 @@ pub(super) fn share<R>(error: JoinError, len: usize) -> Chunk<R> {
             status: *status,
         },
         JoinError::Panicked(_) => {
-            JoinError::Panicked(Box::new(text.clone()) as Box<dyn Any + Send>)
+            let payload: Box<dyn Any + Send> = Box::new(text.clone());
+            JoinError::Panicked(payload.into())
         }
         _ => JoinError::Failed(text.clone().into()),
     };

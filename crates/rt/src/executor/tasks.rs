@@ -6,7 +6,7 @@
 //! the same numbers, which they check by the table's hash. A function is looked up by the type
 //! that it alone has.
 
-use std::any::{TypeId, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -323,7 +323,8 @@ impl From<RemotePanic> for Panic {
 
 impl From<Panic> for JoinError {
     fn from(Panic(panic): Panic) -> JoinError {
-        JoinError::Panicked(Box::new(panic))
+        let panic: Box<dyn Any + Send> = Box::new(panic);
+        JoinError::Panicked(panic.into())
     }
 }
 

@@ -16,7 +16,7 @@ use ropewalk_kernel::remote::Remote;
 use ropewalk_kernel::runtime::Hooks;
 
 use super::core::Common;
-use crate::JoinError;
+use crate::{JoinError, PanicPayload};
 
 pub(super) type Maker<S> = Box<dyn Fn() -> S + Send + Sync>;
 
@@ -103,8 +103,8 @@ impl<S: 'static> Hooks for Threads<S> {
                 true
             }
             Err(payload) => {
-                let message = JoinError::Panicked(payload);
-                let message = message.panic_message().unwrap_or("(not a string)");
+                let payload = PanicPayload::from(payload);
+                let message = payload.message().unwrap_or("(not a string)");
                 let broken = self.common.broken.get_or_init(|| PoolBroken {
                     message: message.into(),
                 });

@@ -118,7 +118,7 @@ where
         // It was cancelled with us, if we were.
         let written = match shield(|| writer.join()) {
             Ok(written) => written,
-            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),
             Err(_) => Ok(()),
         };
         std::mem::forget(end_both);
