@@ -23,6 +23,7 @@ pub use addr::{ToSocketAddrs, lookup_host};
 pub use batch::DatagramBatch;
 pub use halves::{ReadHalf, ReuniteError, SplitStream, WriteHalf};
 pub use listener::{Incoming, TcpListener};
+pub use server::{TcpServer, UdpServer};
 pub use socket::TcpSocket;
 pub use stream::TcpStream;
 pub use udp::{Datagram, UdpSocket};
