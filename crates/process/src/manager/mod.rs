@@ -241,7 +241,7 @@ impl Manager {
     /// # Errors
     ///
     /// As [all calls](self#errors-of-all-calls), unless it is gone already.
-    pub fn shut_down(mut self) -> Result<()> {
+    pub fn shutdown(mut self) -> Result<()> {
         match self.call(&Call::ShutDown) {
             Ok(_) | Err(Error::ShutDown | Error::Lost(_)) => {}
             Err(error) => return Err(error),

@@ -149,6 +149,6 @@ fn what_the_dead_shared_stays_in_order() {
     });
     assert_eq!(shared.permits.available_permits().unwrap(), 2);
     drop(shared);
-    manager.shut_down().unwrap();
+    manager.shutdown().unwrap();
     before.until_gone();
 }

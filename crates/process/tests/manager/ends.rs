@@ -21,7 +21,7 @@ fn a_shut_down_ends_all_calls() {
                 scope.spawn(|| event.wait_timeout(Duration::from_secs(3600)).map(drop)),
             ];
             await_stats(&manager, "all to wait", |stats| stats.waiting == 3);
-            server.shut_down();
+            server.shutdown();
             for waiter in waiters {
                 let error = waiter.join().unwrap().unwrap_err();
                 assert!(matches!(error, Error::ShutDown), "{error}");
@@ -40,7 +40,7 @@ fn a_client_may_ask_for_the_end() {
         let address = server.address().clone();
         coroutine::scope(|scope| {
             let forever = scope.spawn(|| server.serve_forever());
-            manager.shut_down().unwrap();
+            manager.shutdown().unwrap();
             forever.join().unwrap().unwrap();
         });
         let nobody = Manager::connect(address, "any").unwrap_err();

@@ -25,7 +25,7 @@ fn it_serves_and_ends() {
         list.push(1).unwrap();
         let counter = manager.object::<Counter>(1).unwrap();
         assert_eq!(counter.call::<i64>("add", &1).unwrap(), 2);
-        manager.shut_down().unwrap();
+        manager.shutdown().unwrap();
         assert!(!is_alive(pid));
         assert!(!Path::new(&socket).parent().unwrap().exists());
         assert!(list.push(2).unwrap_err().is_gone());

@@ -152,7 +152,7 @@ fn ten_processes_use_all_kinds_of_objects() {
     await_stats(&manager, "the others to be gone", |stats| {
         (stats.clients, stats.waiting, stats.leases) == (1, 0, 0)
     });
-    manager.shut_down().unwrap();
+    manager.shutdown().unwrap();
 }
 
 pub(crate) fn use_over_tcp(orders: &[u8]) {

@@ -72,7 +72,7 @@ pub(super) struct Plan {
 
 /// A manager's server in this process; from [`Builder::serve`](super::Builder::serve).
 ///
-/// It serves in the background. Dropping it ends it, as [`shut_down`](Self::shut_down) does.
+/// It serves in the background. Dropping it ends it, as [`shutdown`](Self::shutdown) does.
 pub struct Server {
     shared: Arc<Shared>,
     address: Address,
@@ -156,7 +156,7 @@ impl Server {
         self.shared.last_refusal.lock().clone()
     }
 
-    /// Waits until a client asks for the end ([`Manager::shut_down`]), then ends it.
+    /// Waits until a client asks for the end ([`Manager::shutdown`]), then ends it.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Server {
     ///
     /// Gives clients two seconds to take what is still on its way to them. Not a cancellation
     /// point.
-    pub fn shut_down(self) {
+    pub fn shutdown(self) {
         self.end();
     }
 
