@@ -11,7 +11,10 @@ use super::Address;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call to a manager gave nothing.
-#[derive(Debug)]
+///
+/// It serialises, so that a task can return it. Of an [`io::Error`] that is not the system's only
+/// the text arrives.
+#[derive(Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
     /// The other side has another key. Nothing was done.
@@ -23,10 +26,11 @@ pub enum Error {
         /// Where the manager should be.
         address: Address,
         /// What the system said.
+        #[serde(with = "portable_io_error")]
         error: io::Error,
     },
     /// The connection failed while it was being made.
-    Io(io::Error),
+    Io(#[serde(with = "portable_io_error")] io::Error),
     /// The manager was shut down.
     ShutDown,
     /// The connection ended; whether the call was done is not known. What this process held
@@ -41,7 +45,7 @@ pub enum Error {
     /// What the manager holds is of another type than was asked for.
     WrongType(String),
     /// The server could not be started.
-    Start(io::Error),
+    Start(#[serde(with = "portable_io_error")] io::Error),
     /// The manager refused.
     Refused(Refusal),
 }
@@ -114,6 +118,22 @@ pub enum Refusal {
     },
     /// The client has more calls waiting than it may.
     TooManyCalls,
+}
+
+/// The system's number of an error, if it has one, and its text.
+mod portable_io_error {
+    use std::io;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(error: &io::Error, to: S) -> Result<S::Ok, S::Error> {
+        (error.raw_os_error(), error.to_string()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<io::Error, D::Error> {
+        let (number, text) = <(Option<i32>, String)>::deserialize(from)?;
+        Ok(number.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error))
+    }
 }
 
 impl Error {
@@ -231,5 +251,36 @@ impl From<io::Error> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         Error::Refused(refusal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task that used a manager could not return what the manager's calls gave it.
+    #[test]
+    fn errors_go_to_other_processes() {
+        let address = Address::Tcp("host:1".into());
+        let system = || io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        for error in [
+            Error::WrongKey,
+            Error::NoKey(address.clone()),
+            Error::Unreachable {
+                address,
+                error: system(),
+            },
+            Error::Io(io::Error::other("torn")),
+            Error::Start(system()),
+            Error::Lost("gone".into()),
+            Error::Refused(Refusal::NoSuchKey),
+        ] {
+            let bytes = postcard::to_stdvec(&error).unwrap();
+            let there: Error = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(there.to_string(), error.to_string());
+            if let (Error::Start(here), Error::Start(there)) = (&error, &there) {
+                assert_eq!(there.kind(), here.kind());
+            }
+        }
     }
 }
