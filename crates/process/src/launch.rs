@@ -19,7 +19,6 @@ const DEPTH_MAX: u32 = 16;
 const FIRST_FREE: RawFd = 3;
 
 /// Why a child was not started.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// The start-up hook has not run.
@@ -73,6 +72,13 @@ impl fmt::Display for StartError {
             StartError::NotBegun { why } => write!(f, "the child did not begin: {why}"),
             StartError::Io(error) => write!(f, "the child can't be started: {error}"),
         }
+    }
+}
+
+/// As a sentence too: this is what `unwrap` prints, and a `main` that returns it.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StartError({self})")
     }
 }
 

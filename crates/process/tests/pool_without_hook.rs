@@ -10,4 +10,9 @@ fn a_pool_says_what_is_missing() {
         error.to_string().contains("ropewalk::process::init()"),
         "{error}"
     );
+    // What `unwrap` prints, and a `main` that returns it; it was the bare name of the variant.
+    assert!(
+        format!("{error:?}").contains("ropewalk::process::init()"),
+        "{error:?}"
+    );
 }

@@ -132,6 +132,11 @@ fn a_full_output_is_an_error() {
 fn a_refusal_says_what_to_do_and_gives_the_work_back() {
     let function = "program::thumbnail";
     let error = SubmitError::new(Refusal::NotATask { function }, (7,));
+    // What `unwrap` prints.
+    assert!(
+        format!("{error:?}").contains("#[ropewalk::task]"),
+        "{error:?}"
+    );
     let text = error.to_string();
     assert!(
         text.contains(function) && text.contains("#[ropewalk::task]"),

@@ -14,7 +14,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///
 /// It serialises, so that a task can return it. Of an [`io::Error`] that is not the system's only
 /// the text arrives.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
     /// The other side has another key. Nothing was done.
@@ -226,6 +226,13 @@ impl fmt::Display for Refusal {
             }
             Refusal::TooManyCalls => f.write_str("too many calls of this process are waiting"),
         }
+    }
+}
+
+/// As a sentence too: this is what `unwrap` prints, and a `main` that returns it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "manager::Error({self})")
     }
 }
 

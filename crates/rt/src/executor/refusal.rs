@@ -16,7 +16,6 @@ pub enum Patience {
 }
 
 /// Why a pool did not take work.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The pool takes no more: it was closed, shut down or terminated.
@@ -53,6 +52,13 @@ impl fmt::Display for Refusal {
             Refusal::Encode(error) => write!(f, "the arguments can't be serialised: {error}"),
             Refusal::Broken(error) => write!(f, "the pool is broken: {error}"),
         }
+    }
+}
+
+/// As a sentence too: this is what `unwrap` prints, and a `main` that returns it.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refusal({self})")
     }
 }
 
@@ -97,7 +103,7 @@ impl<T> SubmitError<T> {
 
 impl<T> fmt::Debug for SubmitError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SubmitError").field(&self.reason).finish()
+        write!(f, "SubmitError({self})")
     }
 }
 
