@@ -81,7 +81,8 @@ struct Open {
 }
 
 impl Server {
-    /// Binds to an address; port 0 takes a free one.
+    /// Binds to an address; port 0 takes a free one. `Server::from` makes one of a
+    /// [`TcpListener`], such as a prefork worker's.
     ///
     /// # Errors
     ///

@@ -73,6 +73,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 ///     Ok(())
 /// }
 /// ```
+///
+/// An HTTP server takes the listener with `http::Server::from(worker.listen()?)`, and a coroutine
+/// that ends it: `worker.wait_stop(); handle.shutdown(worker.grace())`.
 #[derive(Clone)]
 pub struct Prefork {
     plan: Plan,
