@@ -134,7 +134,7 @@ Exit codes:
   0  all fetched
   1  some failed
   2  bad usage, or the input could not be read or the output not written
-  130  ended by Ctrl-C
+  130  ended by Ctrl-C (129, 143: by SIGHUP, SIGTERM)
 
 Examples:
   ropewalk fetch https://example.com https://example.org
@@ -375,6 +375,10 @@ fn job(given: String) -> Result<Job, Box<Outcome>> {
     let refuse = |given: String, why: String| Err(Outcome::bad_url(given, why));
     let url = match Url::parse(&given) {
         Ok(url) => url,
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            let why = "not a URL: it does not begin with http:// or https://";
+            return refuse(given, why.to_owned());
+        }
         Err(e) => return refuse(given, format!("not a URL: {e}")),
     };
     if !matches!(url.scheme(), "http" | "https") {

@@ -15,7 +15,7 @@ use ropewalk::channel::Receiver;
 use super::job::{Captured, End, Event, Outcome};
 use super::journal::{Entry, Journal};
 use super::running::{Running, Stop};
-use crate::say;
+use crate::{interrupt, say};
 
 /// What the collector is to do.
 pub(super) struct Show {
@@ -167,6 +167,11 @@ impl<'r> Collector<'r> {
         match end {
             End::NotStarted(_, why) => self.tell(&format!("job {number} was not started: {why}")),
             End::TimedOut(_) => self.tell(&format!("job {number} timed out: {shown}")),
+            // Who kills it, or what went wrong in it, may have said nothing.
+            End::Signalled(signal) if !self.running.is_stopping() => self.tell(&format!(
+                "job {number} was ended by signal {signal} ({}): {shown}",
+                interrupt::name(*signal)
+            )),
             End::Exited(_) | End::Signalled(_) => {}
         }
         let mut wrote = self.log(&outcome);

@@ -307,7 +307,14 @@ impl From {
                 end,
             }));
         }
-        let file = File::open(&path).map_err(|error| {
+        let open = || {
+            let file = File::open(&path)?;
+            match file.metadata()?.is_dir() {
+                true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+                false => Ok(file),
+            }
+        };
+        let file = open().map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
         Ok(Box::new(Lines {

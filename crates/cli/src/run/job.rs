@@ -208,6 +208,20 @@ fn attempt(
     Ok((end, captured))
 }
 
+/// Makes sure that there is a place for what jobs print, before any is started.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub(super) fn try_capture() -> Result<(), String> {
+    tempfile::tempfile().map(drop).map_err(|error| {
+        format!(
+            "cannot keep what jobs print in {}: {error}; name another folder in TMPDIR, or use \
+             --line-buffer or --ungroup, which keep nothing",
+            std::env::temp_dir().display()
+        )
+    })
+}
+
 /// Connects a job's output, and gives the files it goes to, if it goes to files.
 fn connect(command: &mut Command, output: Output) -> io::Result<Option<Captured>> {
     match output {

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const HEAD: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand";
 
 /// A job log that is written.
-pub(crate) struct Journal(File);
+pub(crate) struct Journal {
+    file: File,
+    path: PathBuf,
+}
 
 /// One line of it.
 pub(crate) struct Entry<'a> {
@@ -27,30 +31,39 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct Past(HashMap<u64, (bool, String)>);
 
 impl Journal {
-    /// Opens a log: anew, or to go on with it.
+    /// Opens a log: anew, or to go on with it, without the piece of a line that it may end with
+    /// after a full disk or a crash.
     ///
     /// # Errors
     ///
     /// The file's, with its name.
     pub(crate) fn open(path: &Path, go_on: bool) -> io::Result<Journal> {
-        let mut options = OpenOptions::new();
-        options.create(true);
-        match go_on {
-            true => options.append(true),
-            false => options.write(true).truncate(true),
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.create(true);
+            match go_on {
+                true => options.append(true).read(true),
+                false => options.write(true).truncate(true),
+            };
+            let mut file = options.open(path)?;
+            if go_on {
+                cut_to_whole_lines(&file)?;
+            }
+            if file.metadata()?.len() == 0 {
+                writeln!(file, "{HEAD}")?;
+            }
+            Ok(file)
         };
-        let mut file = options.open(path).map_err(|error| named(path, &error))?;
-        if file.metadata()?.len() == 0 {
-            writeln!(file, "{HEAD}")?;
-        }
-        Ok(Journal(file))
+        let file = open().map_err(|error| named(path, &error))?;
+        let path = path.to_owned();
+        Ok(Journal { file, path })
     }
 
     /// Writes a line, in one piece: a run that is killed leaves whole lines.
     ///
     /// # Errors
     ///
-    /// The file's.
+    /// The file's, with its name.
     pub(crate) fn write(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let started = entry.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         let line = format!(
@@ -63,8 +76,29 @@ impl Journal {
             entry.signal,
             entry.command,
         );
-        self.0.write_all(line.as_bytes())
+        let written = self.file.write_all(line.as_bytes());
+        written
+            .map_err(|error| io::Error::other(format!("the job log {}", named(&self.path, &error))))
     }
+}
+
+/// Cuts off what follows the last line end. A pipe or a device has no length to speak of, and
+/// stays as it is.
+fn cut_to_whole_lines(file: &File) -> io::Result<()> {
+    let len = file.metadata()?.len();
+    let mut whole = len;
+    let mut byte = [0];
+    while whole > 0 {
+        file.read_exact_at(&mut byte, whole - 1)?;
+        if byte == *b"\n" {
+            break;
+        }
+        whole -= 1;
+    }
+    if whole < len {
+        file.set_len(whole)?;
+    }
+    Ok(())
 }
 
 impl Past {
@@ -74,18 +108,28 @@ impl Past {
     ///
     /// The file's, and that it is no job log; both with its name.
     pub(crate) fn read(path: &Path) -> io::Result<Past> {
-        let file = match File::open(path) {
+        let mut file = match File::open(path) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Past::default()),
             Err(error) => return Err(named(path, &error)),
         };
         let mut past = HashMap::new();
-        for (number, line) in file.lines().enumerate() {
-            let line = line.map_err(|error| named(path, &error))?;
+        for number in 0.. {
+            let mut line = String::new();
+            file.read_line(&mut line)
+                .map_err(|error| named(path, &error))?;
+            // A piece of a line at the end tells nothing that can be relied on.
+            let (line, is_whole) = match line.strip_suffix('\n') {
+                Some(line) => (line, true),
+                None => (line.as_str(), false),
+            };
+            if !is_whole && (number > 0 || HEAD.starts_with(line)) {
+                break;
+            }
             if line == HEAD {
                 continue;
             }
-            let Some((job, ended)) = read_line(&line) else {
+            let Some((job, ended)) = read_line(line) else {
                 let text = format!(
                     "{}: line {} is none of a job log",
                     path.display(),

@@ -27,6 +27,7 @@ use ropewalk::channel::{self, Receiver, Sender};
 use ropewalk::coroutine;
 use ropewalk::sync::Semaphore;
 use rustix::process::{Resource, getrlimit};
+use signal_hook::consts::SIGQUIT;
 
 use self::collect::{Collector, Counts, Show};
 use self::halt::Halt;
@@ -138,7 +139,8 @@ Exit codes:
   1 - 100  so many failed
   101      more than 100 failed
   255      bad usage, or the input could not be read or the output not written
-  130      ended by Ctrl-C; a second one kills what still runs
+  130      ended by Ctrl-C; a second one kills what still runs (129, 131, 143: by SIGHUP, SIGQUIT,
+           SIGTERM)
   If --halt stopped the run: with fail=1 and done=1 the exit code of the job that did, with fail=N
   and done=N how many failed, with N% which share of all jobs, with success= 0. For N% all of the
   input is read before the first job starts.
@@ -190,14 +192,9 @@ struct Plan {
 /// # Errors
 /// A sentence: what kept it from starting.
 pub(crate) fn run(args: Args) -> Result<u8, String> {
-    let Args { joblog, resume, .. } = &args;
-    let go_on = *resume || args.resume_failed;
-    let past = match joblog.as_deref().filter(|_| go_on) {
+    let go_on = args.resume || args.resume_failed;
+    let past = match args.joblog.as_deref().filter(|_| go_on) {
         Some(log) => Some(Past::read(log).map_err(|e| e.to_string())?),
-        None => None,
-    };
-    let journal = match joblog.as_deref().filter(|_| !args.dry_run) {
-        Some(log) => Some(Journal::open(log, go_on).map_err(|e| e.to_string())?),
         None => None,
     };
     let (command, mut sources) = inputs::take_apart(args.command, &args.arg_file, args.link)?;
@@ -218,7 +215,7 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
     let named = template.as_ref().map_or(0, Template::sources_named);
     if named > inputs.width() {
         return Err(format!(
-            "the command has a place {{{named}}}, and there are {} sources of values",
+            "the command has a place {{{named}}}, and there are no more than {} sources of values",
             inputs.width()
         ));
     }
@@ -236,6 +233,14 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
         _ => Output::Grouped,
     };
     let (jobs, unshown_max) = limits_for(args.jobs)?;
+    if output == Output::Grouped && !args.dry_run {
+        job::try_capture()?;
+    }
+    // Now that nothing else is wrong: a log that is begun anew is emptied by this.
+    let journal = match args.joblog.as_deref().filter(|_| !args.dry_run) {
+        Some(log) => Some(Journal::open(log, go_on).map_err(|e| e.to_string())?),
+        None => None,
+    };
     let plan = Plan {
         template,
         way: Way {
@@ -284,7 +289,8 @@ fn start(plan: Plan, inputs: Inputs, show: Show, halt: Halt) -> Result<u8, Strin
     let running = Arc::new(Running::new(halt, total.unwrap_or(u64::MAX)));
     let interrupted = Arc::new(AtomicI32::new(0));
     let (told, noted) = (Arc::clone(&running), Arc::clone(&interrupted));
-    interrupt::watch_all(move |signal| {
+    // Jobs are groups of their own, which neither the terminal's Ctrl-\\ nor its end reaches.
+    interrupt::watch_all(&[SIGQUIT], move |signal| {
         let first = noted.swap(signal, Ordering::AcqRel) == 0;
         told.stop(if first { Stop::Now } else { Stop::Kill });
     })

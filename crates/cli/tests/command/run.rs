@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::process::Signal;
 
@@ -382,6 +384,85 @@ fn a_job_log_is_written_and_resumed() {
     assert_eq!(fs::read_to_string(log).unwrap(), "this is\nno log\n");
 }
 
+/// A log that was to be begun anew was emptied before anything else was looked at.
+#[test]
+fn a_wrong_command_leaves_the_job_log_alone() {
+    let folder = Folder::new();
+    let log = folder.write("log", "of an earlier run\n");
+    let wrong = [
+        &["true {2}", ":::", "1"][..],
+        &["true", "::::", "/nonexistent"],
+        &["'true", ":::", "1"],
+    ];
+    for command in wrong {
+        let mut args = vec!["run", "--joblog", log.to_str().unwrap()];
+        args.extend(command);
+        let finished = run(args);
+        assert_eq!(finished.code, Some(255), "{finished:?}");
+        assert_eq!(fs::read_to_string(&log).unwrap(), "of an earlier run\n");
+    }
+}
+
+/// A full disk, or a crash, leaves a log that ends in the middle of a line; it was refused then.
+#[test]
+fn a_job_log_is_resumed_after_a_piece_of_a_line() {
+    let folder = Folder::new();
+    let log = folder.join("log");
+    let path = log.to_str().unwrap();
+    let resume = |values: &[&str]| {
+        let args = ["run", "-j1", "--joblog", path, "--resume", "echo", ":::"];
+        run(args.iter().chain(values))
+    };
+    assert_eq!(resume(&["a", "b"]).out, "a\nb\n");
+    let whole = fs::read_to_string(&log).unwrap();
+    for piece in [&whole[..7], &whole[..whole.len() - 1]] {
+        fs::write(&log, piece).unwrap();
+        let finished = resume(&["a", "b"]);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let text = fs::read_to_string(&log).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.ends_with("echo b\n"), "{text}");
+    }
+    // What is no job log at all is left as it is.
+    fs::write(&log, "mine").unwrap();
+    assert_eq!(resume(&["a"]).code, Some(255));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "mine");
+}
+
+/// Each of these said what was wrong, and not with what.
+#[test]
+fn errors_name_the_file() {
+    let folder = Folder::new();
+    let dir = folder.path().to_str().unwrap();
+    for (args, said) in [
+        (
+            &["--joblog", "/dev/full", "true", ":::", "1"][..],
+            "/dev/full",
+        ),
+        (&["true", "::::", dir], dir),
+    ] {
+        let finished = run(["run"].iter().chain(args));
+        assert_eq!(finished.code, Some(255), "{finished:?}");
+        assert!(finished.err.contains(said), "{}", finished.err);
+    }
+    let absent = folder.join("absent");
+    let mut command = ropewalk(["run", "echo", ":::", "1"]);
+    let finished = Running::start(command.env("TMPDIR", &absent)).finish();
+    assert_eq!(finished.code, Some(255), "{finished:?}");
+    assert!(finished.err.contains("TMPDIR"), "{}", finished.err);
+}
+
+#[test]
+fn a_job_that_a_signal_ended_is_told_of() {
+    let finished = run(["run", "--shell", "kill -9 $$ # {}", ":::", "1"]);
+    assert_eq!(finished.code, Some(1));
+    assert!(
+        finished.err.contains("signal 9 (SIGKILL)"),
+        "{}",
+        finished.err
+    );
+}
+
 #[test]
 fn a_dry_run_runs_nothing() {
     let folder = Folder::new();
@@ -427,6 +508,47 @@ fn ctrl_c_ends_all_jobs() {
     );
     until_gone(&folder.join("child.1"));
     until_gone(&folder.join("child.2"));
+}
+
+/// Jobs are groups of their own, so neither a closed terminal (SIGHUP) nor Ctrl-\ (SIGQUIT) reached
+/// them: both ended the command, and left its jobs behind.
+#[test]
+fn other_ends_of_the_command_end_all_jobs_too() {
+    // Started with it handled, the command begins with its default, also if `nohup` runs this.
+    let noted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, noted).unwrap();
+    for (signal, code) in [(Signal::HUP, 129), (Signal::QUIT, 131)] {
+        let folder = Folder::new();
+        let script = "sleep 1000 & echo $! > child.{}; echo begun; wait";
+        let mut command = ropewalk(["run", "--line-buffer", "--shell", script, ":::", "1"]);
+        let mut running = Running::start(command.current_dir(folder.path()));
+        assert_eq!(running.out_line(), "begun");
+        running.signal(signal);
+        let finished = running.finish();
+        until_gone(&folder.join("child.1"));
+        assert_eq!(finished.code, Some(code), "{finished:?}");
+    }
+}
+
+#[test]
+fn nohup_keeps_it_running() {
+    let folder = Folder::new();
+    let script = "echo begun {}; until [ -e go ]; do sleep 0.05; done";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_ropewalk"))
+        .args(["run", "--line-buffer", "--shell", script, ":::", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .current_dir(folder.path());
+    let mut running = Running::start(&mut command);
+    assert_eq!(running.out_line(), "begun 1");
+    running.signal(Signal::HUP);
+    folder.write("go", "");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
 }
 
 #[test]
