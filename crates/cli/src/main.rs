@@ -49,12 +49,19 @@ fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) => {
-            let _ = error.print();
+            let printed = error.print();
             let run = std::env::args_os()
                 .nth(1)
                 .is_some_and(|first| first == "run");
             return match (error.exit_code(), run) {
-                (0, _) => ExitCode::SUCCESS,
+                // That nobody reads it is no failure.
+                (0, _) => match printed {
+                    Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                        say(&format!("ropewalk: cannot write to standard output: {e}\n"));
+                        ExitCode::from(if run { run::UNABLE } else { UNABLE })
+                    }
+                    _ => ExitCode::SUCCESS,
+                },
                 (_, true) => ExitCode::from(run::UNABLE),
                 _ => ExitCode::from(UNABLE),
             };

@@ -21,6 +21,8 @@ use crate::{interrupt, limits, say, start_runtime};
 
 /// The port unless `--bind` names one.
 const PORT: u16 = 8000;
+/// Connections at once unless `--connections-max` says otherwise.
+const CONNECTIONS_MAX: usize = 25_000;
 /// How long requests under way may take to end after a signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Lines of the access log that wait to be written; what comes on top is dropped.
@@ -47,10 +49,11 @@ pub(crate) struct Args {
     #[arg(long)]
     hidden: bool,
 
-    /// Hold at most N connections; more wait to be accepted
-    #[arg(long, value_name = "N", default_value_t = 25_000,
+    /// Hold at most N connections; more wait to be accepted [default: 25000, or what the limit on open
+    /// files has room for]
+    #[arg(long, value_name = "N",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000_000))]
-    connections_max: usize,
+    connections_max: Option<usize>,
 
     /// Log each request on standard error
     #[arg(short, long)]
@@ -63,7 +66,7 @@ What is served:
   symbolic links that lead out are not followed. Names that start with a dot only with --hidden
   (.well-known always). For a folder its index.html, else a listing.
 
-Ctrl-C or SIGTERM: no new connections; requests under way have 10 s to end; exit code 0.
+Ctrl-C, SIGTERM or SIGHUP: no new connections; requests under way have 10 s to end; exit code 0.
 
 Examples:
   ropewalk serve .
@@ -90,7 +93,7 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
     let files = files.listing(!args.no_listing).dotfiles(args.hidden);
 
     let runtime = start_runtime()?;
-    let cannot_listen = |e| format!("cannot listen on {}: {e}", args.bind);
+    let cannot_listen = |e| cannot_listen(args.bind, &e);
     let server = Server::bind(args.bind).map_err(cannot_listen)?;
     let address = server.local_addr().map_err(cannot_listen)?;
     let server = server.config(Config {
@@ -119,16 +122,32 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
     }
 }
 
+/// Says what to do about an address that can't be had.
+fn cannot_listen(address: SocketAddr, e: &io::Error) -> String {
+    let remedy = match e.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: choose another port with --bind"
+        }
+        io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 are for root: choose another with --bind"
+        }
+        _ => "",
+    };
+    format!("cannot listen on {address}: {e}{remedy}")
+}
+
 fn cannot_start_thread(e: io::Error) -> String {
     format!("cannot start a thread: {e}")
 }
 
-/// Makes room for `asked` connections, or says how to and returns how many there is room for.
-fn connections_max(asked: usize) -> Result<usize, String> {
-    let wanted = asked as u64 + limits::DESCRIPTORS_ASIDE;
+/// Makes room for the connections asked for, or says how to and returns how many there is room for.
+fn connections_max(asked: Option<usize>) -> Result<usize, String> {
+    let most = asked.unwrap_or(CONNECTIONS_MAX);
+    let wanted = most as u64 + limits::DESCRIPTORS_ASIDE;
     let limit = limits::raise_descriptors(wanted);
     if limit >= wanted {
-        return Ok(asked);
+        return Ok(most);
     }
     let possible = limit.saturating_sub(limits::DESCRIPTORS_ASIDE);
     let remedy = limits::remedy(wanted);
@@ -137,11 +156,14 @@ fn connections_max(asked: usize) -> Result<usize, String> {
             "the limit of {limit} open files is too low to serve; {remedy}"
         ));
     }
-    say(&format!(
-        "note: room for {possible} connections at once, not {asked}: the limit on open files is \
-         {limit}; {remedy}\n"
-    ));
-    Ok(usize::try_from(possible).unwrap_or(asked))
+    // What nobody asked for need not be explained.
+    if let Some(asked) = asked {
+        say(&format!(
+            "note: room for {possible} connections at once, not {asked}: the limit on open files is \
+             {limit}; {remedy}\n"
+        ));
+    }
+    Ok(usize::try_from(possible).unwrap_or(most))
 }
 
 /// Shuts the server down on the first signal. On a thread of its own, so that a second signal still

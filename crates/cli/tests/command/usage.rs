@@ -1,6 +1,8 @@
 //! Help, version and wrong usage.
 
-use crate::process::{Folder, run};
+use std::net::TcpListener;
+
+use crate::process::{Folder, Running, ropewalk, run};
 
 #[test]
 fn help_and_version() {
@@ -8,6 +10,7 @@ fn help_and_version() {
         &["--help"][..],
         &["fetch", "--help"],
         &["serve", "--help"],
+        &["run", "--help"],
         &["top", "--help"],
         &["help", "fetch"],
     ] {
@@ -26,6 +29,30 @@ fn help_and_version() {
         finished.out,
         format!("ropewalk {}\n", env!("CARGO_PKG_VERSION"))
     );
+}
+
+/// It ended well, and nobody had read it.
+#[test]
+fn help_that_can_not_be_written_is_a_failure() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let finished = Running::start(ropewalk(["--version"]).stdout(full)).finish();
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.err.contains("cannot write"), "{}", finished.err);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let finished = run(["fetch", "example.com"]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.out.contains("http://"), "{}", finished.out);
+
+    let folder = Folder::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let dir = folder.path().to_str().unwrap();
+    let finished = run(["serve", dir, "--bind", &address]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.err.contains("--bind"), "{}", finished.err);
 }
 
 #[test]
