@@ -232,6 +232,10 @@ fn kill_for_nonsense(state: &mut State, generation: u64, what: &'static str) {
 }
 
 fn settle_here(job: &mut Job, taken: &Taken, buffer: &[u8]) {
+    if let Arrived::Lost(error) = &taken.payload {
+        let error = format!("the result has come, but could not be received: {error}");
+        return job.error(JoinError::Failed(error.into()));
+    }
     let bytes = taken.payload.bytes(buffer);
     match taken.code {
         outcome::VALUE => job.value(bytes),

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
 
@@ -240,8 +240,9 @@ pub(crate) fn send_all(socket: BorrowedFd<'_>, position: u64, parcel: &Parcel) -
 /// # Errors
 ///
 /// `WouldBlock` if there is none, `UnexpectedEof` if the other end is closed, `InvalidData` for
-/// what is no parcel.
-pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<(u64, Parcel)> {
+/// what is no parcel. Beside a position, why its parcel was lost: this process may open no more
+/// descriptors.
+pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<(u64, io::Result<Parcel>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut position = [0; 8];
@@ -259,9 +260,11 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<(u64, Parcel)> {
     if received.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    let whose = u64::from_ne_bytes(position);
     match file {
-        Some(file) if received.bytes == 8 => {
-            Ok((u64::from_ne_bytes(position), Parcel::check(file)?))
+        Some(file) if received.bytes == 8 => Ok((whose, Ok(Parcel::check(file)?))),
+        None if received.flags.contains(ReturnFlags::CTRUNC) && received.bytes == 8 => {
+            Ok((whose, Err(rustix::io::Errno::MFILE.into())))
         }
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidData,
@@ -274,12 +277,13 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<(u64, Parcel)> {
 ///
 /// # Errors
 ///
-/// As [`receive`]. `InvalidData` if it was passed by.
+/// As [`receive`]. `InvalidData` if it was passed by; that this process may open no more
+/// descriptors, if it was lost.
 pub(crate) fn receive_for(socket: BorrowedFd<'_>, position: u64) -> io::Result<Parcel> {
     loop {
         let (whose, parcel) = receive(socket)?;
         if whose == position {
-            return Ok(parcel);
+            return parcel;
         }
         if whose > position {
             return Err(io::Error::new(

@@ -34,6 +34,8 @@ pub(crate) enum Arrived {
     Copied(std::ops::Range<usize>),
     /// In a sealed file.
     Opened(Opened),
+    /// In a file that could not be received or mapped, as this process is out of something.
+    Lost(io::Error),
 }
 
 impl Arrived {
@@ -42,6 +44,7 @@ impl Arrived {
         match self {
             Arrived::Copied(range) => &buffer[range.clone()],
             Arrived::Opened(opened) => opened,
+            Arrived::Lost(_) => &[],
         }
     }
 }

@@ -100,11 +100,15 @@ impl Reader {
                 layout.arena_back() + offset as usize
             }
             Place::Parcel => {
-                let parcel = parcel::receive_for(self.shared.socket(), position)
-                    .map_err(|_| Nonsense("a result that was to come by the socket"))?;
-                let opened = open(parcel, head.len)
-                    .map_err(|_| Nonsense("the length of a result that came by the socket"))?;
-                return Ok(Arrived::Opened(opened));
+                let parcel = parcel::receive_for(self.shared.socket(), position);
+                let opened = parcel.and_then(|parcel| open(parcel, head.len));
+                return match opened {
+                    Ok(opened) => Ok(Arrived::Opened(opened)),
+                    Err(error) if is_nonsense(&error) => {
+                        Err(Nonsense("a result that was to come by the socket"))
+                    }
+                    Err(error) => Ok(Arrived::Lost(error)),
+                };
             }
             _ => return Err(Nonsense("the length of a result")),
         };
@@ -121,6 +125,13 @@ impl Reader {
     pub(crate) fn was_running(&self) -> Option<u64> {
         (self.next < self.shared.head() && self.shared.is_running(self.next)).then_some(self.next)
     }
+}
+
+/// Whether it is the other side's fault that there is no parcel, and not that this process is out
+/// of descriptors or memory.
+fn is_nonsense(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, UnexpectedEof, WouldBlock};
+    matches!(error.kind(), InvalidData | UnexpectedEof | WouldBlock)
 }
 
 pub(super) fn open(parcel: parcel::Parcel, len: u64) -> io::Result<parcel::Opened> {

@@ -81,6 +81,52 @@ fn shut_down_it_may_give_up_what_has_not_begun() {
     }
 }
 
+/// Closing, giving up what is pending and terminating, in every order, with tasks that run and wait,
+/// before and after the workers are there: all ends, and each task has one outcome.
+#[test]
+fn it_ends_in_every_order_of_its_ends() {
+    let ends: [fn(&ProcessPool); 3] = [
+        ProcessPool::close,
+        ProcessPool::cancel_pending,
+        ProcessPool::terminate,
+    ];
+    for round in 0..27 {
+        let pool = ProcessPool::new(2).unwrap();
+        if round % 2 == 0 {
+            wait_for("two workers", || pool.pids().len() == 2);
+        }
+        let quick: Vec<_> = (0..50)
+            .map(|n| pool.submit(tasks::square, (n,)).unwrap())
+            .collect();
+        let long: Vec<_> = (0..3)
+            .map(|_| pool.submit(tasks::sleeps, (60_000,)).unwrap())
+            .collect();
+        std::thread::scope(|s| {
+            s.spawn(|| [round % 3, round / 3 % 3, round / 9].map(|end| ends[end](&pool)));
+            s.spawn(|| long[0].cancel());
+        });
+        assert!(pool.submit(tasks::square, (1,)).unwrap_err().is_closed());
+        pool.terminate();
+        pool.join().unwrap();
+        for (n, handle) in quick.into_iter().enumerate() {
+            match handle.try_join().expect("an outcome") {
+                Ok(square) => assert_eq!(square, (n * n) as u64),
+                Err(error) => assert!(error.is_cancelled(), "{error}"),
+            }
+        }
+        for handle in long {
+            assert!(
+                handle
+                    .try_join()
+                    .expect("an outcome")
+                    .unwrap_err()
+                    .is_cancelled()
+            );
+        }
+        assert_eq!(pool.pids(), []);
+    }
+}
+
 #[test]
 fn a_shutdown_that_takes_too_long_says_what_is_left() {
     let pool = ProcessPool::new(1).unwrap();

@@ -3,6 +3,7 @@
 use ropewalk_process::ProcessPool;
 use ropewalk_rt::executor::{Refusal, RunTask};
 
+use crate::alone;
 use crate::tasks::{self, OneWay};
 
 #[test]
@@ -30,6 +31,34 @@ fn many_large_payloads_at_once_find_room() {
     for (n, handle) in handles.into_iter().enumerate() {
         assert_eq!(handle.join().unwrap(), bytes(n));
     }
+}
+
+#[test]
+#[ignore = "needs a process of its own"]
+fn alone_without_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let pool = ProcessPool::new(1).unwrap();
+    let before = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+    let limits = getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(3),
+        maximum: limits.maximum,
+    };
+    setrlimit(Resource::Nofile, none).unwrap();
+    let large = pool.submit(tasks::make, (4 << 20,)).unwrap().join();
+    setrlimit(Resource::Nofile, limits).unwrap();
+    let error = large.err().expect("no descriptor").to_string();
+    assert!(error.contains("open files"), "{error}");
+    let large = pool.submit(tasks::make, (4 << 20,)).unwrap().join();
+    assert_eq!(large.unwrap().0.len(), 4 << 20);
+    let after = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+    assert_eq!(before, after);
+}
+
+/// Once the worker was killed, whose memory was said to be broken.
+#[test]
+fn a_large_result_that_finds_no_descriptor_is_no_fault_of_the_worker() {
+    alone::run("payloads::alone_without_descriptors");
 }
 
 #[test]

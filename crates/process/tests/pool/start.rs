@@ -94,6 +94,62 @@ fn workers_end_with_a_parent_that_is_killed() {
 }
 
 #[test]
+#[ignore = "needs a process of its own"]
+fn alone_from_the_beginning() {
+    println!("\nbegun");
+    let pool = ProcessPool::builder()
+        .workers(2)
+        .initializer(tasks::sleeps, (20,))
+        .build()
+        .unwrap();
+    let handles: Vec<_> = (0..20)
+        .map(|n| pool.submit(tasks::sleeps, (n,)).unwrap())
+        .collect();
+    for handle in handles {
+        handle.join().unwrap();
+    }
+    pool.shutdown(true, false).unwrap();
+}
+
+/// Who lives in a group of processes.
+fn members(group: Pid) -> Vec<String> {
+    let mut members = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let Ok(stat) = std::fs::read_to_string(entry.unwrap().path().join("stat")) else {
+            continue;
+        };
+        // After the name, which may have anything in it: state, parent, group.
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        let mut fields = after.split(' ');
+        let state = fields.next();
+        let its = fields.nth(1).and_then(|its| its.parse().ok());
+        if its == Some(group.as_raw_nonzero().get()) && state != Some("Z") {
+            members.push(stat);
+        }
+    }
+    members
+}
+
+/// While the pool is made, its workers begin, have tasks, or end: all of them are gone at once.
+#[test]
+fn control_c_at_any_moment_leaves_nobody() {
+    use std::os::unix::process::CommandExt;
+    for moment in 0..30 {
+        let mut command = alone::command("start::alone_from_the_beginning");
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.process_group(0).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "begun"));
+        std::thread::sleep(Duration::from_micros(moment * moment * 300));
+        let group = Pid::from_child(&child);
+        // It may have come to its end.
+        let _ = rustix::process::kill_process_group(group, Signal::INT);
+        child.wait().unwrap();
+        wait_for("nobody is left", || members(group).is_empty());
+    }
+}
+
+#[test]
 fn control_c_ends_all() {
     let (mut child, pids) = start_busy();
     let group = Pid::from_raw(child.id() as i32).unwrap();
