@@ -13,7 +13,7 @@ use ropewalk_rt::inspect::{Kind, State};
 use ropewalk_rt::net::{TcpListener, TcpStream};
 use ropewalk_rt::queue::Queue;
 use ropewalk_rt::sync::{Barrier, Condvar, Event, Mutex, Once, Semaphore};
-use ropewalk_rt::{JoinHandle, promise, spawn, unblock};
+use ropewalk_rt::{JoinHandle, Runtime, promise, spawn, unblock};
 
 use crate::stage::{dump_until, named, on_each, runtime, waits};
 
@@ -222,6 +222,50 @@ fn each_reason_is_named() {
             }
             initialiser.join().unwrap();
         });
+    });
+}
+
+/// The waits for a runtime, and for the file system.
+#[test]
+fn what_few_wait_for_is_named_too() {
+    on_each(|runtime| {
+        let builder = Runtime::builder().workers(1).driver(runtime.driver());
+        let full = builder.watch(None).max_coroutines(2).build().unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        let g = gate.clone();
+        let holder = full.spawn(move || drop(g.acquire()));
+        let spawner = full.spawn(|| spawn(|| ()).join().unwrap());
+        dump_until(&full, |dump| {
+            let mut groups = dump.groups.iter();
+            groups.any(|group| group.reason == Some("waiting for a place to spawn"))
+        });
+
+        let path = std::env::temp_dir().join(format!("ropewalk-reasons-{}", std::process::id()));
+        let c_path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: a path that ends with a zero.
+        assert_eq!(unsafe { libc::mkfifo(c_path.as_ptr(), 0o600) }, 0);
+        let fifo = path.clone();
+        let ending = "waiting for a runtime to fall quiet";
+        let opening = [
+            "waiting for the file system",
+            "waiting for the blocking pool",
+        ];
+        let handles = runtime.run(|| {
+            let ending = start(ending, move || full.shutdown(FAR).unwrap());
+            let opening = start("opening", move || {
+                drop(ropewalk_rt::fs::File::open(fifo).unwrap())
+            });
+            [ending, opening]
+        });
+        dump_until(runtime, |dump| {
+            waits(dump, ending, ending) && opening.iter().any(|one| waits(dump, "opening", one))
+        });
+        gate.add_permits(1);
+        drop(std::fs::OpenOptions::new().write(true).open(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        for handle in [holder, spawner].into_iter().chain(handles) {
+            handle.join().unwrap();
+        }
     });
 }
 

@@ -10,6 +10,7 @@ mod lookups;
 #[allow(dead_code)]
 #[path = "../it/process.rs"]
 mod process;
+mod races;
 mod shortages;
 mod socket;
 #[allow(dead_code)]
