@@ -147,10 +147,9 @@ where
         let back = both.run(|| scope.spawn(|| ends_other(one_way(b, a))));
         let there = both.run(|| ends_other(one_way(a, b)));
         // It was cancelled with us, if we were: its end is near, and is waited for.
-        let back = shield(|| back.join()).unwrap_or_else(|error| {
-            // It can't panic: so it was cancelled before it began.
-            Err(io::Error::other(error.to_string()))
-        });
+        // It can't panic: without a value it was cancelled before it began, with us or by us.
+        let back = shield(|| back.join());
+        let back = back.unwrap_or_else(|_| Err(Cancelled::current().into_io()));
         (there, back)
     });
     match (there, back) {

@@ -112,6 +112,24 @@ fn a_deadline_ends_both_directions() {
     });
 }
 
+// Also where the other direction had not begun: its end told only that, and hid the reason.
+#[test]
+fn who_is_cancelled_already_is_told_so() {
+    on_each(|| {
+        let (_client, a) = pair();
+        let (b, _server) = pair();
+        let token = cancel::Token::new();
+        token.cancel();
+        let error = token.run(|| copy_bidirectional(&a, &b)).unwrap_err();
+        let inner = error.get_ref().expect("the reason");
+        assert!(inner.is::<cancel::Cancelled>(), "{error:?}");
+
+        let late = cancel::timeout(Duration::ZERO, || copy_bidirectional(&a, &b));
+        let error = late.unwrap_err().into_inner().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    });
+}
+
 #[test]
 fn streams_of_different_kinds_are_joined() {
     on_each(|| {
