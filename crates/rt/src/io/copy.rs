@@ -161,7 +161,8 @@ where
     }
 }
 
-fn is_cancelled(error: &io::Error) -> bool {
+/// Says whether an operation failed because its caller was cancelled, other than by a deadline.
+pub(crate) fn is_cancelled(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
 }
 

@@ -17,6 +17,7 @@ mod stdout;
 
 pub use std::io::*;
 
+pub(crate) use copy::is_cancelled;
 pub use copy::{HalfClose, copy, copy_bidirectional};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use sendfile::sendfile;

@@ -122,16 +122,19 @@ fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
             drop(waits);
         });
 
-        // A listener that is broken ends the server.
+        // A listener that is broken ends the server, which tells why, be it the only one or not.
         on_each(|| {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             ERROR.store(libc::EINVAL, Ordering::SeqCst);
             FAILURES.store(usize::MAX, Ordering::SeqCst);
-            PORT.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
-            let error = TcpServer::on(vec![listener], hello)
-                .serve_forever()
-                .unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+            for (count, broken) in [(1, 0), (2, 0), (2, 1), (3, 1)] {
+                let listeners: Vec<_> = (0..count)
+                    .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+                    .collect();
+                let port = listeners[broken].local_addr().unwrap().port();
+                PORT.store(port, Ordering::SeqCst);
+                let error = TcpServer::on(listeners, hello).serve_forever().unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{error}");
+            }
         });
         PORT.store(0, Ordering::SeqCst);
     });

@@ -15,7 +15,7 @@ use ropewalk_kernel::cancel::{Cancelled, Token, shield};
 
 use super::transport::Shared;
 use super::{Protocol, Transport};
-use crate::io::HalfClose;
+use crate::io::{HalfClose, is_cancelled};
 use crate::net::TcpStream;
 use crate::net::server::TcpHandler;
 use crate::sync::{Mutex, MutexGuard};
@@ -305,8 +305,4 @@ where
             (Ok(()), Ok(())) => None,
         }
     }
-}
-
-fn is_cancelled(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
 }

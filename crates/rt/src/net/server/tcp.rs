@@ -15,6 +15,7 @@ use super::handlers::{Counts, Handlers, Loop, Place, Tokens};
 use super::listeners::listeners;
 use super::pause::{After, Pause};
 use crate::coroutine;
+use crate::io::is_cancelled;
 use crate::net::{TcpListener, TcpStream, ToSocketAddrs};
 use crate::runtime::RuntimeHandle;
 
@@ -227,10 +228,18 @@ impl<H: TcpHandler> TcpServer<H> {
                 let mut result = accept(first, counted());
                 for other in started {
                     // Cancelled with us, if we are.
-                    let other = shield(|| other.join());
-                    result = result.and(other.unwrap_or_else(|error| {
-                        Err(io::Error::other(format!("accepting ended: {error}")))
-                    }));
+                    let other = shield(|| other.join()).unwrap_or_else(|error| {
+                        Err(if error.is_cancelled() {
+                            Cancelled::current().into_io()
+                        } else {
+                            io::Error::other(format!("accepting ended: {error}"))
+                        })
+                    });
+                    result = match (result, other) {
+                        // Cancelled because of that one.
+                        (Err(error), Err(cause)) if is_cancelled(&error) => Err(cause),
+                        (result, other) => result.and(other),
+                    };
                 }
                 result
             }),
