@@ -53,6 +53,7 @@ use crate::outcome::JoinError;
 use crate::record::{Behaviour, REF, Record};
 use crate::runtime::{self, Runtime, Shared};
 use crate::task::{self, Handle, Options, Role};
+use crate::timer;
 use crate::worker::{Alarm, Worker};
 
 const OVER: u8 = 0;
@@ -386,10 +387,11 @@ impl Entry {
             && std::ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(&worker.shared))
     }
 
-    /// Puts it into the worker's wheel, which is its home.
+    /// Puts it into the worker's wheel, which is its home; unless it would never come out by
+    /// itself: a worker whose thread goes takes all that is in the wheel out by its time.
     pub(crate) fn arm(self: &Arc<Entry>, worker: &Worker) {
         debug_assert!(self.is_home(worker));
-        if self.dropped.load(Ordering::Acquire) {
+        if self.dropped.load(Ordering::Acquire) || timer::is_never(self.deadline) {
             return;
         }
         let kept = Arc::into_raw(Arc::clone(self));

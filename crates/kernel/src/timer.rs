@@ -354,6 +354,12 @@ impl Drop for Wheel {
     }
 }
 
+/// Says whether a deadline is one that never comes: its node would stay in the wheel until it is
+/// removed.
+pub(crate) fn is_never(deadline_ns: u64) -> bool {
+    ceil_tick(deadline_ns) == NEVER
+}
+
 /// Makes a ring of a sentinel alone.
 ///
 /// # Safety
