@@ -200,6 +200,7 @@ const SOURCES: &[Source] = &[
         parts: &[
             Text("use std::sync::atomic::Ordering;\n"),
             Text("use super::raw::{READER, RawRwLock, UPGRADING, WAITERS, readers};\n"),
+            Text("use ropewalk_kernel::wait::note_given_up;\n"),
             Cut("fn is_awaited", "// SAFETY: WRITER is only set"),
             Text("impl RawRwLock {\n"),
             Cut(

@@ -1,6 +1,7 @@
 //! Who is asking: a coroutine on a worker, or a plain thread; and whether it may wait.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::mem::{self, ManuallyDrop};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::record::Record;
@@ -13,6 +14,11 @@ thread_local! {
     /// What the innermost of them is called.
     static NO_WAIT_PLACE: Cell<&'static str> = const { Cell::new("") };
     static IN_PANIC_HOOK: Cell<bool> = const { Cell::new(false) };
+    /// The addresses of the locks that they have given up, see [`note_given_up`]: the first one, or
+    /// 0, and the others. Emptied as the outermost ends, so that nothing is left for a destructor.
+    static GIVEN_UP: Cell<usize> = const { Cell::new(0) };
+    static GIVEN_UP_TOO: RefCell<ManuallyDrop<Vec<usize>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 static PANICKED_WAITS: AtomicU64 = AtomicU64::new(0);
@@ -82,6 +88,9 @@ pub fn mark_panic_hook<R>(f: impl FnOnce() -> R) -> R {
 /// in thread-local storage that is set, used and restored, as the `scoped-tls` pattern
 /// has it. Works on plain threads too.
 ///
+/// One wait is not refused: that of a guard's `unlocked` for the lock that it gave up inside `f`.
+/// It blocks the thread.
+///
 /// # Panics
 ///
 /// `f`'s own panics pass through; so does the one of a wait inside it.
@@ -96,6 +105,9 @@ pub(crate) fn no_wait_in<R>(place: &'static str, f: impl FnOnce() -> R) -> R {
         fn drop(&mut self) {
             NO_WAIT_DEPTH.set(NO_WAIT_DEPTH.get() - 1);
             NO_WAIT_PLACE.set(self.0);
+            if may_wait() && GIVEN_UP.replace(0) != 0 {
+                drop(GIVEN_UP_TOO.with_borrow_mut(|locks| mem::take(&mut **locks)));
+            }
         }
     }
     NO_WAIT_DEPTH.set(NO_WAIT_DEPTH.get() + 1);
@@ -116,6 +128,34 @@ pub fn check_may_wait() {
 #[inline]
 pub fn may_wait() -> bool {
     NO_WAIT_DEPTH.get() == 0
+}
+
+/// Notes that the caller has given up the lock at this address. Locks call it.
+///
+/// What a guard has given up for a while it must have again: were it refused by a panic, the guard
+/// would be dropped without its lock, and unlock somebody else's. So inside [`no_wait`] an endless
+/// wait for a lock that was given up there blocks the thread. Since then no other coroutine has run
+/// here: who has it by now is another thread's.
+#[inline]
+pub fn note_given_up(lock: usize) {
+    if !may_wait() {
+        note(lock);
+    }
+}
+
+#[cold]
+fn note(lock: usize) {
+    if GIVEN_UP.get() == 0 {
+        GIVEN_UP.set(lock);
+    } else if !has_given_up(lock) {
+        GIVEN_UP_TOO.with_borrow_mut(|locks| locks.push(lock));
+    }
+}
+
+/// Says whether the caller, who is inside [`no_wait`], has given up the lock at this address there.
+#[cold]
+pub(super) fn has_given_up(lock: usize) -> bool {
+    GIVEN_UP.get() == lock || GIVEN_UP_TOO.with_borrow(|locks| locks.contains(&lock))
 }
 
 #[cold]

@@ -60,7 +60,7 @@ mod waiting;
 pub use any::{Joined, Place, Selected, wait_any};
 pub use asynchronous::{AsyncWait, block_on, block_on_cancellable};
 pub use context::{
-    check_may_wait, in_coroutine, mark_panic_hook, may_wait, no_wait, panicked_waits,
+    check_may_wait, in_coroutine, mark_panic_hook, may_wait, no_wait, note_given_up, panicked_waits,
 };
 pub use queue::{Claimed, QueueGuard, WaitQueue};
 pub use waiting::sleep_until;
@@ -222,6 +222,11 @@ impl Limit {
             deadline,
             cancellable: false,
         }
+    }
+
+    /// Says whether nothing but a waker ends the wait.
+    fn is_endless(self) -> bool {
+        self.deadline.is_none() && !self.cancellable
     }
 
     /// Until a deadline, if there is one; a cancellation point, bound by the waiter's token.

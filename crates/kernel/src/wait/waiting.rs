@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::context::{Context, check_may_wait, may_wait};
+use super::context::{Context, check_may_wait, has_given_up, may_wait};
 use super::queue::{CANCELLED, DECISION, EXPIRED, Kind, Node, QueueGuard, Rivals, WOKEN, Wait};
 use super::thread::ThreadParker;
 use super::{AbortOnUnwind, Limit, Outcome, Reason};
@@ -161,6 +161,9 @@ impl QueueGuard<'_> {
         then: impl FnOnce(),
     ) -> Outcome {
         if !may_wait() {
+            if reason == Reason::Lock && limit.is_endless() && has_given_up(object) {
+                return self.wait_thread(token, (reason, object), limit, then);
+            }
             // The panic's hook may come by these locks: give them back first.
             drop(self);
             drop(then);

@@ -42,7 +42,7 @@ use lock_api::GuardSend;
 use ropewalk_kernel::clock;
 use ropewalk_kernel::locks::{self, Owner};
 use ropewalk_kernel::wait::{
-    AsyncWait, Claimed, Limit, Outcome, QueueGuard, Reason, WaitQueue, spend,
+    AsyncWait, Claimed, Limit, Outcome, QueueGuard, Reason, WaitQueue, note_given_up, spend,
 };
 
 use super::{Mutex, MutexGuard};
@@ -80,9 +80,13 @@ impl Waiting {
 }
 
 impl RawMutex {
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
     #[cold]
     fn lock_slow(&self, limit: Limit, endless: bool) -> Outcome {
-        let object = std::ptr::from_ref(self) as usize;
+        let object = self.address();
         let _wanting = endless.then(|| locks::want(&self.owner, object));
         let mut starved = false;
         loop {
@@ -283,6 +287,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     unsafe fn unlock(&self) {
+        note_given_up(self.address());
         self.owner.released();
         if self
             .state

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lock_api::GuardSend;
-use ropewalk_kernel::wait::Limit;
+use ropewalk_kernel::wait::{Limit, note_given_up};
 
 use super::super::{until, within};
 use super::raw::{Kind, READER, RawRwLock, UPGRADABLE, UPGRADING, WAITERS, WRITER, readers};
@@ -36,6 +36,7 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     unsafe fn unlock_shared(&self) {
+        note_given_up(self.address());
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (WAITERS | UPGRADING) == 0 || !is_awaited(state) {
             match self.state.compare_exchange_weak(
@@ -71,6 +72,7 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     unsafe fn unlock_exclusive(&self) {
+        note_given_up(self.address());
         self.owner.released();
         self.change(WRITER, 0);
     }
@@ -157,6 +159,7 @@ unsafe impl lock_api::RawRwLockUpgrade for RawRwLock {
 
     #[inline]
     unsafe fn unlock_upgradable(&self) {
+        note_given_up(self.address());
         self.change(READER | UPGRADABLE, 0);
     }
 

@@ -129,6 +129,12 @@ struct Waiting {
 }
 
 impl RawRwLock {
+    /// What it is called in waits.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
     pub(super) const fn new() -> RawRwLock {
         RawRwLock {
             state: AtomicUsize::new(0),
@@ -213,7 +219,7 @@ impl RawRwLock {
 
     #[cold]
     pub(super) fn lock_slow(&self, kind: Kind, limit: Limit, endless: bool) -> bool {
-        let object = std::ptr::from_ref(self) as usize;
+        let object = self.address();
         let _wanting = endless.then(|| locks::want(&self.owner, object));
         self.take_slow(kind, limit) && self.note(kind)
     }
@@ -231,7 +237,7 @@ impl RawRwLock {
                 handed: Cell::new(false),
             };
             let token = (&raw const waiting) as usize;
-            let object = std::ptr::from_ref(self) as usize;
+            let object = self.address();
             if guard.wait(token, Reason::Lock, object, limit) != Outcome::Woken {
                 self.serve(self.queue.lock());
                 return false;
@@ -423,7 +429,7 @@ impl RawRwLock {
             if self.upgrade_or(|state| state | UPGRADING) {
                 return true;
             }
-            let object = std::ptr::from_ref(self) as usize;
+            let object = self.address();
             if guard.wait(0, Reason::Lock, object, limit) == Outcome::Woken {
                 continue;
             }
