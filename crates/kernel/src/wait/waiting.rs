@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::context::{Context, check_may_wait, has_given_up, may_wait};
+use super::context::{Context, check_may_wait, has_given_up, may_wait, no_wait_in};
 use super::queue::{CANCELLED, DECISION, EXPIRED, Kind, Node, QueueGuard, Rivals, WOKEN, Wait};
 use super::thread::ThreadParker;
 use super::{AbortOnUnwind, Limit, Outcome, Reason};
@@ -143,16 +143,31 @@ impl QueueGuard<'_> {
     /// Inside [`no_wait`](super::no_wait).
     #[inline]
     pub fn wait(self, token: usize, reason: Reason, object: usize, limit: Limit) -> Outcome {
-        self.wait_after(token, reason, object, limit, || ())
+        self.wait_then(token, reason, object, limit, || ())
     }
 
     /// As [`wait`](Self::wait), running `then` after joining the queue and before
     /// parking: a condition variable unlocks its mutex there.
     ///
     /// `then` runs in any case, also if the wait is refused because the caller is cancelled.
-    /// It must not unwind (the process is aborted), and must not wait.
+    /// It must not unwind (the process is aborted), and can't wait: the caller stands in a queue
+    /// already, and who wakes it there would end that other wait. What wakers do in it is foreign
+    /// code; a wait in there panics, and that ends with the waker.
     #[inline]
     pub fn wait_after(
+        self,
+        token: usize,
+        reason: Reason,
+        object: usize,
+        limit: Limit,
+        then: impl FnOnce(),
+    ) -> Outcome {
+        let then = || no_wait_in("a waker", then);
+        self.wait_then(token, reason, object, limit, then)
+    }
+
+    #[inline]
+    fn wait_then(
         self,
         token: usize,
         reason: Reason,
