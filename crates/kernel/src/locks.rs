@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -21,7 +22,7 @@ use crate::inspect::symbols;
 use crate::inspect::walk::walk_thread;
 use crate::probe;
 use crate::record;
-use crate::wait::in_coroutine;
+use crate::wait::{in_coroutine, may_wait};
 
 const UNKNOWN: u8 = 0;
 const OFF: u8 = 1;
@@ -158,7 +159,14 @@ fn want_slow(owner: &Owner, lock: usize) -> Wanting {
     }
     drop(wants);
     if at == me {
-        report(cycle);
+        // Its own, here: below lie more frames than reports leave out.
+        cycle[0].2.get_or_insert_with(walk_thread);
+        // The caller may be a guard that takes its lock again: nothing may unwind there.
+        let told = catch_unwind(AssertUnwindSafe(|| report(cycle)));
+        if let Err(payload) = told {
+            // The panic hook has told of it; its drop may panic too.
+            std::mem::forget(payload);
+        }
     }
     Wanting(Some(me))
 }
@@ -190,7 +198,8 @@ fn report(cycle: Vec<Found>) {
                 (None, Some(name)) => format!("thread '{name}' (id {id})"),
                 (None, None) => format!("a thread (id {id})"),
             };
-            let stack = stack.or_else(|| probe::stack_of(id));
+            // The others' are waited for.
+            let stack = stack.or_else(|| may_wait().then(|| probe::stack_of(id))?);
             Member {
                 id,
                 who,
@@ -270,7 +279,8 @@ type Hook = Arc<dyn Fn(&Deadlock) + Send + Sync>;
 static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
 
 /// Has `hook` called with each deadlock that is found, in the place of a report on standard
-/// error; on the task that closed the circle, which then waits.
+/// error; on the task that closed the circle, which then waits. A panic inside it is contained: the
+/// panic hook tells of it, and nothing else comes of it.
 pub fn set_hook(hook: impl Fn(&Deadlock) + Send + Sync + 'static) {
     *HOOK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
 }

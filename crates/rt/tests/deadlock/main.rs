@@ -8,11 +8,12 @@
 mod stage;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdGuard, PoisonError};
 use std::time::Duration;
 
 use ropewalk_rt::deadlock::{self, Deadlock};
-use ropewalk_rt::sync::{Barrier, Mutex, MutexExt, ReentrantMutex};
+use ropewalk_rt::sync::{Barrier, Condvar, Mutex, MutexExt, ReentrantMutex};
 use ropewalk_rt::{Runtime, channel, coroutine, thread};
 
 use stage::{until, with_runtimes};
@@ -126,6 +127,45 @@ fn with_runtimes_that_stick(stuck: usize, body: impl Fn(&Runtime)) {
             give_up(runtime, stuck);
         }
     }
+}
+
+/// A condition variable's wait locks again. Where that closed a circle and the hook panicked, it was
+/// unwound without the lock, and its guard unlocked what was somebody else's by then.
+#[test]
+fn a_hook_that_panics_unlocks_nothing() {
+    let reports = Reports::collect();
+    let called = Arc::new(AtomicBool::new(false));
+    let note = Arc::clone(&called);
+    deadlock::set_hook(move |_| {
+        note.store(true, Ordering::SeqCst);
+        panic!("a hook's own");
+    });
+    with_runtimes_that_stick(2, |runtime| {
+        called.store(false, Ordering::SeqCst);
+        let locks = Arc::new([const { Mutex::new(()) }; 2]);
+        let (holds, both_held) = channel::bounded(1);
+        let first = Arc::clone(&locks);
+        drop(runtime.spawn(move || {
+            let _held = first[0].lock();
+            let mut waiting = first[1].lock();
+            holds.send(()).unwrap();
+            // Until the other one has that lock, and wants the first.
+            Condvar::new().wait_for(&mut waiting, Duration::from_millis(100));
+        }));
+        let second = Arc::clone(&locks);
+        drop(runtime.spawn(move || {
+            both_held.recv().unwrap();
+            let _held = second[1].lock();
+            drop(second[0].lock());
+        }));
+        until(|| called.load(Ordering::SeqCst));
+        // So long it may take to unlock what it must not.
+        for _ in 0..20 {
+            assert!(locks.iter().all(|lock| lock.try_lock().is_none()));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    drop(reports);
 }
 
 /// The end of `main` waited for ever for coroutines that a runtime had been given up with.
