@@ -875,3 +875,16 @@ pub fn current_id() -> u64 {
         None => identity::current_id(),
     }
 }
+
+/// An id that the calling task has for itself, and that is used on this thread alone: a coroutine
+/// and a thread keep theirs, an async task has another each time it is polled.
+#[doc(hidden)]
+pub fn current_turn_id() -> u64 {
+    if let Some(worker) = Worker::current()
+        && let Some(record) = worker.current_record()
+    {
+        // SAFETY: a running coroutine has a host, which is its worker's.
+        return unsafe { &*record.host() }.turn_id(|| worker.take_id());
+    }
+    identity::current_id()
+}

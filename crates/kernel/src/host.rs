@@ -34,6 +34,8 @@ pub(crate) struct Host {
     owner: AtomicPtr<WorkerShared>,
     /// The link of the pool of idle hosts.
     next: Cell<*mut Host>,
+    /// See [`turn_id`](Self::turn_id); 0 until it is asked for.
+    turn_id: Cell<u64>,
     /// Usable bytes of its stack: the pool it belongs to.
     stack_bytes: usize,
 }
@@ -46,17 +48,17 @@ impl Host {
     fn create(stack: Stack, owner: *const WorkerShared) -> NonNull<Host> {
         let stack_bytes = stack.usable_bytes();
         let pointer = NonNull::new(stack.header_ptr().cast::<Host>()).expect("a mapped stack");
+        let this = pointer.as_ptr();
         // SAFETY: the header is ours, large and aligned enough (asserted above), and
-        // stays mapped as long as the stack is owned, which the switch does.
+        // stays mapped as long as the stack is owned, which the switch does. What others look at
+        // at any time is written as they read it; whatever lies there is an atomic's value.
         unsafe {
-            pointer.write(Host {
-                switch: UnsafeCell::new(MaybeUninit::uninit()),
-                yielder: Cell::new(ptr::null()),
-                task: AtomicPtr::new(ptr::null_mut()),
-                owner: AtomicPtr::new(owner.cast_mut()),
-                next: Cell::new(ptr::null_mut()),
-                stack_bytes,
-            });
+            (*this).task.store(ptr::null_mut(), Ordering::Relaxed);
+            (*this).owner.store(owner.cast_mut(), Ordering::Relaxed);
+            (&raw mut (*this).yielder).write(Cell::new(ptr::null()));
+            (&raw mut (*this).next).write(Cell::new(ptr::null_mut()));
+            (&raw mut (*this).turn_id).write(Cell::new(0));
+            (&raw mut (*this).stack_bytes).write(stack_bytes);
         }
         // SAFETY: just written.
         let host: &'static Host = unsafe { pointer.as_ref() };
@@ -102,6 +104,16 @@ impl Host {
 
     pub(crate) fn assign(&self, task: NonNull<Record>) {
         self.task.store(task.as_ptr(), Ordering::Relaxed);
+        self.turn_id.set(0);
+    }
+
+    /// The id of the task that runs here, from when it got this stack until it leaves it.
+    #[inline]
+    pub(crate) fn turn_id(&self, take_id: impl FnOnce() -> u64) -> u64 {
+        if self.turn_id.get() == 0 {
+            self.turn_id.set(take_id());
+        }
+        self.turn_id.get()
     }
 
     /// Says whether `owner`, the caller, has this host, and runs `task` on it.

@@ -1,15 +1,16 @@
 //! The mutex that its holder may lock again.
 //!
 //! `lock_api` does the counting, over the mutex of this crate; what is ours is who the holder
-//! is: the task, by its id, which is never reused. A coroutine keeps its id wherever it runs,
-//! and two coroutines on one worker have two.
+//! is: the task, by an id that is never reused. Two coroutines on one worker have two. A guard
+//! must not leave its thread, but an async task does: so it has another id in each of its polls. (A
+//! guard can outlive the poll, if it is moved to a local coroutine.)
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lock_api::GetThreadId;
-use ropewalk_kernel::cancel::current_id;
+use ropewalk_kernel::cancel::current_turn_id;
 
 use super::RawMutex;
 use crate::cancel::Cancelled;
@@ -26,13 +27,14 @@ impl fmt::Debug for TaskId {
 
 const _: () = assert!(size_of::<u64>() == size_of::<usize>(), "ids must fit");
 
-// SAFETY: no two tasks ever have the same id, a coroutine another than the thread it runs on.
+// SAFETY: no two tasks ever have the same id, a coroutine another than the thread it runs on; and
+// no id is ever used on two threads.
 unsafe impl GetThreadId for TaskId {
     const INIT: TaskId = TaskId(());
 
     #[inline]
     fn nonzero_thread_id(&self) -> NonZeroUsize {
-        NonZeroUsize::new(current_id() as usize).expect("ids begin at 1")
+        NonZeroUsize::new(current_turn_id() as usize).expect("ids begin at 1")
     }
 }
 
