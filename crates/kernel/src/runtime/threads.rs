@@ -170,16 +170,19 @@ impl Seat {
         self.taken.load(Ordering::SeqCst)
     }
 
-    /// Starts a thread for a vacant seat. By whom has taken its `asleep` away.
+    /// Starts a thread for a vacant seat. By whom has taken its `asleep` away. Gives the runtime,
+    /// which the caller may be the last owner of.
     #[cold]
-    pub(crate) fn call(&self, worker: &WorkerShared) {
+    pub(crate) fn call(&self, worker: &WorkerShared) -> Option<Arc<Shared>> {
         let runtime = self.runtime.get().and_then(Weak::upgrade);
-        let Some(shared) = runtime else {
-            return worker.signal.send();
+        let Some(shared) = &runtime else {
+            worker.signal.send();
+            return None;
         };
         if let Err(error) = shared.seat(self.index) {
             shared.report_no_thread(&error);
         }
+        runtime
     }
 
     pub(super) fn take_deques(&self) -> Deques {

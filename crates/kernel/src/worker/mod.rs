@@ -135,17 +135,23 @@ impl WorkerShared {
     ///
     /// Says whether it did: one that is being woken already is not woken again.
     pub(crate) fn rouse(&self) -> bool {
+        self.rouse_for_visitor().is_some()
+    }
+
+    /// As [`rouse`](Self::rouse); gives what kept the runtime meanwhile, if anything had to. A
+    /// visitor drops it when it counts no more: if it is the last owner, the runtime's end waits for
+    /// all visitors.
+    fn rouse_for_visitor(&self) -> Option<Option<Arc<Shared>>> {
         let asleep =
             self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
-        if asleep {
+        asleep.then(|| {
             self.roused_ns.store(clock::now_ns(), Ordering::Relaxed);
             if self.seat.is_taken() {
                 self.signal.send();
-            } else {
-                self.seat.call(self);
+                return None;
             }
-        }
-        asleep
+            self.seat.call(self)
+        })
     }
 
     /// As [`rouse`](Self::rouse), if it has a thread: there is something to see, not to run.
@@ -919,8 +925,9 @@ impl Worker {
                 let home = unsafe { &*home };
                 home.visitors.fetch_add(1, Ordering::Relaxed);
                 home.inbox.push(task);
-                home.rouse();
+                let kept = home.rouse_for_visitor();
                 home.visitors.fetch_sub(1, Ordering::Release);
+                drop(kept);
             }
         }
     }
