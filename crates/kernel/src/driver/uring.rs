@@ -9,9 +9,12 @@
 //! on before the completion, and nothing unwinds it: so the address, and the buffer the
 //! entry points at, are good until the kernel is done with them.
 //!
-//! Receiving tries the call itself first unless the last one on the socket came back
-//! short: then there is most likely nothing there yet, and the entry asks the kernel to
-//! poll first (POLL_FIRST).
+//! Receiving tries the call itself first, and if there is nothing asks the kernel to poll
+//! first (POLL_FIRST). If the last one on the socket came back short there is most likely
+//! nothing there yet: then the entry goes in without a try. It does not ask for the poll either:
+//! by the time it goes in with others, the answer may have come, and to poll before taking it
+//! cost 4 to 5% of the messages a processor second at 64 and 1000 connections, and saves
+//! nothing that could be measured with one.
 //!
 //! # What a message costs
 //!
@@ -320,7 +323,8 @@ impl Uring {
     pub(super) fn recv(&self, on: On<'_>, buf: &mut [u8], flags: i32) -> io::Result<usize> {
         let source = on.source;
         loop {
-            if !source.drained() {
+            let first = if source.drained() { 0 } else { POLL_FIRST };
+            if first != 0 {
                 match recv_now(source.raw(), buf, flags) {
                     Ok((received, drained)) => {
                         source.set_drained(drained);
@@ -335,7 +339,7 @@ impl Uring {
             let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
             let entry = opcode::Recv::new(types::Fd(source.raw()), buf.as_mut_ptr(), len)
                 .flags(flags)
-                .ioprio(POLL_FIRST)
+                .ioprio(first)
                 .build();
             // SAFETY: the buffer is borrowed until this returns.
             match unsafe { self.perform(on, entry) } {
