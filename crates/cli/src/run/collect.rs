@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Seek, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ropewalk::channel::Receiver;
@@ -16,6 +17,9 @@ use super::job::{Captured, End, Event, Outcome};
 use super::journal::{Entry, Journal};
 use super::running::{Running, Stop};
 use crate::{interrupt, say};
+
+/// How often the progress bar is drawn while nothing else happens.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What the collector is to do.
 pub(super) struct Show {
@@ -58,6 +62,8 @@ impl<'r> Collector<'r> {
         let bar = (show.progress && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             bar.set_style(style(total.is_some()));
+            // Jobs may take long: the time left goes on meanwhile.
+            bar.enable_steady_tick(TICK);
             bar
         });
         Collector {

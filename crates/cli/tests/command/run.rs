@@ -274,6 +274,66 @@ fn a_job_that_will_not_end_is_killed() {
     assert!(finished.err.contains("timed out"), "{}", finished.err);
 }
 
+/// Reads what is drawn on a terminal until `text` is there.
+fn until_drawn(controller: &mut fs::File, text: &str) {
+    let mut drawn = String::new();
+    let mut bytes = [0; 4096];
+    while !drawn.contains(text) {
+        let count = controller.read(&mut bytes).unwrap();
+        drawn.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+}
+
+// Also while nothing ends: before, nothing was drawn until the first job had ended, and the time stood
+// still then.
+#[test]
+fn progress_and_the_time_left_are_drawn() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let controller = openpt(flags).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let terminal = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
+    let size = rustix::termios::Winsize {
+        ws_row: 24,
+        ws_col: 100,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    rustix::termios::tcsetwinsize(&controller, size).unwrap();
+    let folder = Folder::new();
+    let script = "until [ -e {} ]; do sleep 0.01; done";
+    // If it is not drawn the jobs end after a while, and the terminal with them.
+    let args = [
+        "run",
+        "-j1",
+        "--timeout",
+        "60s",
+        "--shell",
+        script,
+        ":::",
+        "a",
+        "b",
+    ];
+    let mut command = ropewalk(args);
+    command.env("TERM", "xterm").stderr(terminal);
+    let running = Running::start(command.current_dir(folder.path()));
+    // Its own copies of the terminal.
+    drop(command);
+    let mut controller = fs::File::from(controller);
+    until_drawn(&mut controller, "0/2");
+    folder.write("a", "");
+    until_drawn(&mut controller, "1/2");
+    until_drawn(&mut controller, " left");
+    folder.write("b", "");
+    assert_eq!(running.finish().code, Some(0));
+}
+
 #[test]
 fn halt_stops_early() {
     let script = "echo {}; [ {} != 2 ] || exit 9";
