@@ -1,13 +1,9 @@
 //! Cancellations and deadlines that race with completion: nothing is lost, nobody is stuck.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ropewalk_rt::cancel::{self, Token};
-use ropewalk_rt::net::{TcpListener, TcpStream};
+use ropewalk_rt::cancel;
 use ropewalk_rt::{JoinError, coroutine, spawn_async};
 
 use crate::duel::rounds;
@@ -79,49 +75,6 @@ fn joining_with_a_deadline_loses_no_value() {
             };
             assert_eq!(*value, round);
         }
-    });
-}
-
-#[test]
-fn reading_loses_no_byte() {
-    in_coroutines(|| {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let mut writer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let reader = Arc::new(listener.accept().unwrap().0);
-        let sum = Arc::new(AtomicU64::new(0));
-        let mut sent = 0_u64;
-        for round in 0..rounds() / 10 {
-            let (stream, total) = (Arc::clone(&reader), Arc::clone(&sum));
-            let token = Token::new();
-            let task = token.run(|| {
-                coroutine::spawn(move || {
-                    let mut buf = [0; 4];
-                    match (&*stream).read(&mut buf) {
-                        Ok(read) => {
-                            let bytes: u64 = buf[..read].iter().map(|&byte| u64::from(byte)).sum();
-                            total.fetch_add(bytes, Ordering::SeqCst);
-                        }
-                        Err(error) => assert_ne!(error.kind(), ErrorKind::WouldBlock),
-                    }
-                })
-            });
-            if round % 2 == 0 {
-                coroutine::yield_now();
-            }
-            let byte = (round % 251) as u8;
-            writer.write_all(&[byte]).unwrap();
-            sent += u64::from(byte);
-            if round % 3 == 0 {
-                coroutine::yield_now();
-            }
-            token.cancel();
-            let _ = task.join();
-        }
-        drop(writer);
-        let mut rest = Vec::new();
-        (&*reader).read_to_end(&mut rest).unwrap();
-        let rest: u64 = rest.iter().map(|&byte| u64::from(byte)).sum();
-        assert_eq!(sum.load(Ordering::SeqCst) + rest, sent);
     });
 }
 
