@@ -192,7 +192,7 @@ impl<'r> Collector<'r> {
     }
 
     fn log(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let Some(journal) = &mut self.show.journal else {
+        let Some(journal) = self.show.journal.as_mut().filter(|_| !outcome.cut_short) else {
             return Ok(());
         };
         let (exit_code, signal) = outcome.end.logged();

@@ -72,6 +72,8 @@ pub(super) struct Outcome {
     pub(super) captured: Option<Captured>,
     /// The exit code of the run, if this job ends it.
     pub(super) halts: Option<u8>,
+    /// Whether it went badly because all that ran was ended: it is still to be done.
+    pub(super) cut_short: bool,
     /// One of the places between what is started and what is shown.
     _place: OwnedSemaphorePermit,
 }
@@ -166,6 +168,7 @@ pub(super) fn run(
                 took: begun.elapsed(),
                 captured,
                 halts: None,
+                cut_short: false,
                 _place: place,
             };
         }

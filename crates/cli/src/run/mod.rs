@@ -345,6 +345,7 @@ fn start_all(
                     .spawn_scoped(s, move || {
                         ropewalk::cancel::shield(|| {
                             let mut outcome = job::run(job, plan.way, running, events, place);
+                            outcome.cut_short = !outcome.end.is_success() && running.is_ending();
                             outcome.halts = running.note_end(&outcome.end);
                             let _ = free.send(slot);
                             let _ = events.send(Event::Done(Box::new(outcome)));
@@ -434,6 +435,12 @@ fn make_job(
 
 fn finish(counts: Counts, halt: Halt, interrupted: i32) -> Result<u8, String> {
     if interrupted != 0 {
+        say(&format!(
+            "ropewalk: ended by signal {interrupted} ({}): {} jobs went well, {} did not\n",
+            interrupt::name(interrupted),
+            counts.succeeded,
+            counts.failed
+        ));
         return Ok(interrupt::exit_code(interrupted));
     }
     if let Some(error) = counts.error {

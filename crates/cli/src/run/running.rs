@@ -96,6 +96,11 @@ impl Running {
         self.state().stop.is_some()
     }
 
+    /// Says whether what runs was told to end, or killed.
+    pub(super) fn is_ending(&self) -> bool {
+        self.state().stop >= Some(Stop::Now)
+    }
+
     /// Starts nothing more, and ends what runs as `stop` says.
     ///
     /// Who is told to end and has not after a while is killed.

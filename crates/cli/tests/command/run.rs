@@ -489,6 +489,28 @@ fn a_job_log_is_resumed_after_a_piece_of_a_line() {
     assert_eq!(fs::read_to_string(&log).unwrap(), "mine");
 }
 
+/// What Ctrl-C ended was in the log as done, so going on left it out.
+#[test]
+fn what_was_cut_short_is_run_again() {
+    let folder = Folder::new();
+    let script = "echo begun {}; [ -e go ] || sleep 1000";
+    let with = |option: &'static str| {
+        let args = ["run", "-j1", "--line-buffer", "--joblog", "log", option];
+        let args = args.into_iter().chain(["--shell", script, ":::", "a", "b"]);
+        Running::start(ropewalk(args).current_dir(folder.path()))
+    };
+    let mut running = with("--no-progress");
+    assert_eq!(running.out_line(), "begun a");
+    running.signal(Signal::INT);
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    assert!(finished.err.contains("SIGINT"), "{}", finished.err);
+    folder.write("go", "");
+    let finished = with("--resume").finish();
+    assert_eq!(finished.out, "begun a\nbegun b\n");
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
 /// Each of these said what was wrong, and not with what.
 #[test]
 fn errors_name_the_file() {
