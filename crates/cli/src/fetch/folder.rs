@@ -49,16 +49,19 @@ pub(crate) struct Part<'a> {
 }
 
 impl Folder {
-    /// Opens `dir`, creating it (and its parents) if it isn't there.
+    /// Opens `dir`, creating it (and its parents) if it isn't there, and makes sure that files can
+    /// be made in it.
     ///
     /// # Errors
-    /// As [`fs::create_dir_all`]; also when something else has that name.
+    /// As [`fs::create_dir_all`] and [`File::create`]; also when something else has that name.
     pub(crate) fn open(dir: &Path) -> io::Result<Folder> {
         fs::create_dir_all(dir)?;
-        Ok(Folder {
+        let folder = Folder {
             dir: dir.to_owned(),
             parts: Mutex::default(),
-        })
+        };
+        folder.begin()?;
+        Ok(folder)
     }
 
     /// Starts a temporary file.

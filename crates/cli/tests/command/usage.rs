@@ -87,6 +87,8 @@ fn wrong_usage_is_2() {
         (&["fetch", "-i", dir], "it is a folder"),
         (&["fetch", "-i", "-", "-"], "named twice"),
         (&["fetch", "-o", file, "http://h/"], "cannot use"),
+        // A folder in which nothing can be made, also by root: each URL was fetched, in vain.
+        (&["fetch", "-o", "/proc", "http://h/"], "cannot use /proc"),
         (&["serve"], "required"),
         (&["serve", absent], "cannot serve"),
         (&["serve", file], "cannot serve"),
