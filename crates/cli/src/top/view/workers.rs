@@ -23,11 +23,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let wide = area.width >= WIDTH_ALL;
     let room = usize::from(area.width.saturating_sub(FIXED_WIDTH));
     let rows = look.metrics.workers.iter().map(|worker| {
-        let (p50, p99) = quantiles(state, worker);
         let max = worker
             .queue_latency_ns
             .as_ref()
             .and_then(|latency| latency.max);
+        // The ends of their buckets, which may lie beyond.
+        let within = |value: Option<u64>| value.map(|value| value.min(max.unwrap_or(value)));
+        let (p50, p99) = quantiles(state, worker);
+        let (p50, p99) = (within(p50), within(p99));
         let queued = worker
             .queue_len
             .map_or_else(|| "-".to_owned(), |n| format::count(n as f64));
