@@ -23,6 +23,8 @@ use crate::{interrupt, limits, say, start_runtime};
 const PORT: u16 = 8000;
 /// Connections at once unless `--connections-max` says otherwise.
 const CONNECTIONS_MAX: usize = 25_000;
+/// Room for fewer is told of, even if nobody asked for more.
+const CONNECTIONS_FEW: u64 = 1_000;
 /// How long requests under way may take to end after a signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Lines of the access log that wait to be written; what comes on top is dropped.
@@ -156,10 +158,9 @@ fn connections_max(asked: Option<usize>) -> Result<usize, String> {
             "the limit of {limit} open files is too low to serve; {remedy}"
         ));
     }
-    // What nobody asked for need not be explained.
-    if let Some(asked) = asked {
+    if asked.is_some() || possible < CONNECTIONS_FEW {
         say(&format!(
-            "note: room for {possible} connections at once, not {asked}: the limit on open files is \
+            "note: room for {possible} connections at once, not {most}: the limit on open files is \
              {limit}; {remedy}\n"
         ));
     }
