@@ -46,13 +46,28 @@ use crate::task::Info;
 /// runtime.close(Duration::from_secs(5)).expect("nothing is left");
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # Where the system is short
+///
+/// - Processors: if nothing is said there is a worker for each that the process may use; its
+///   affinity and a cgroup's quota count.
+/// - Descriptors and threads (`ulimit -n`, `-u`, a cgroup's `pids.max`): too few for the workers
+///   are an error of the start. Afterwards the operation that wants one fails, and an accept may
+///   be repeated.
+/// - Memory: stacks are reserved in slabs, and used as they are touched. Where the system refuses
+///   a slab (`ulimit -v` or `-d`; `vm.overcommit_memory=2`, which counts reservations in full) a
+///   new coroutine waits for the stack of another, which is told once on standard error. A
+///   cgroup's `memory.max` counts what was touched; the system kills who needs more.
+/// - io_uring: a kernel, sandbox or container without it leaves epoll.
+/// - `fork` without `exec`: the child has none of the threads. What would wait for them is
+///   refused, in plain words; only before the first use is a runtime of the child's own possible.
 pub struct Runtime {
     inner: runtime::Runtime,
     handle: RuntimeHandle,
 }
 
 impl Runtime {
-    /// Starts a runtime with default settings: a worker for each core, io_uring where it
+    /// Starts a runtime with default settings: a worker for each processor, io_uring where it
     /// works, else epoll; `ROPEWALK_WORKERS` and `ROPEWALK_DRIVER` override.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 #[allow(dead_code)]
 mod alone;
 mod children;
+mod closing;
 mod faults;
 mod pipes;
 mod signals;

@@ -318,22 +318,29 @@ fn a_handler_may_end_its_own_server() {
     });
 }
 
+// By its token, or by the handle of its coroutine: that one it took for a failure that passes.
 #[test]
 fn a_cancelled_server_cancels_its_handlers() {
     on_each(|| {
-        let token = cancel::Token::new();
-        let server = TcpServer::bind("127.0.0.1:0", upper).unwrap();
-        let (addr, handle, serving) = token.run(|| start(server));
-        let client = TcpStream::connect(addr).unwrap();
-        assert_eq!(ask(&client, "here").unwrap(), "HERE");
-        token.cancel();
-        let error = serving.join().unwrap().unwrap_err();
-        assert!(
-            error.get_ref().unwrap().is::<cancel::Cancelled>(),
-            "{error}"
-        );
-        assert_eq!((&client).read(&mut [0]).unwrap(), 0);
-        assert_eq!(handle.stats().open, 0);
+        for by_token in [true, false] {
+            let token = cancel::Token::new();
+            let server = TcpServer::bind("127.0.0.1:0", upper).unwrap();
+            let (addr, handle, serving) = token.run(|| start(server));
+            let client = TcpStream::connect(addr).unwrap();
+            assert_eq!(ask(&client, "here").unwrap(), "HERE");
+            if by_token {
+                token.cancel();
+            } else {
+                serving.cancel();
+            }
+            let error = serving.join().unwrap().unwrap_err();
+            assert!(
+                error.get_ref().unwrap().is::<cancel::Cancelled>(),
+                "{error}"
+            );
+            assert_eq!((&client).read(&mut [0]).unwrap(), 0);
+            assert_eq!((handle.stats().open, handle.stats().pauses), (0, 0));
+        }
     });
 }
 

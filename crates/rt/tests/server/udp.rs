@@ -135,3 +135,28 @@ fn a_shutdown_cancels_who_waits_too_long() {
         assert_eq!(handle.stats().panicked, 0);
     });
 }
+
+// As with TCP: by its token, or by the handle of its coroutine.
+#[test]
+fn a_cancelled_server_cancels_its_handlers() {
+    on_each(|| {
+        for by_token in [true, false] {
+            let token = cancel::Token::new();
+            let handler = |_: Request| assert!(cancel::sleep(Duration::from_secs(3600)).is_err());
+            let server = UdpServer::bind("127.0.0.1:0", handler).unwrap();
+            let (addr, handle, serving) = token.run(|| start(server));
+            client().send_to(b"", addr).unwrap();
+            until(|| handle.stats().open == 1);
+            if by_token {
+                token.cancel();
+            } else {
+                serving.cancel();
+            }
+            let error = serving.join().unwrap().unwrap_err();
+            let inner = error.get_ref().expect("the reason");
+            assert!(inner.is::<cancel::Cancelled>(), "{error}");
+            let stats = handle.stats();
+            assert_eq!((stats.open, stats.panicked, stats.pauses), (0, 0, 0));
+        }
+    });
+}

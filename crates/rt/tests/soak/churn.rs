@@ -46,14 +46,19 @@ impl Tally {
     }
 }
 
-/// Lowers how many descriptors this process may have.
+/// Lowers how many descriptors this process may have, if it may have more.
 pub(crate) fn limit_descriptors(count: u64) {
-    let limit = libc::rlimit {
-        rlim_cur: count,
-        rlim_max: count,
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
     };
-    // SAFETY: the limit is valid for the call.
-    let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    // SAFETY: the limit is valid for both calls, and writable for the first.
+    let done = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_max = limit.rlim_max.min(count);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
+    };
     assert_eq!(done, 0, "{}", io::Error::last_os_error());
 }
 

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ropewalk_kernel::cancel::{Cancelled, shield};
+use ropewalk_kernel::cancel::{self, Cancelled, shield};
 
 use super::handle::ServerHandle;
 use super::handlers::{Counts, Handlers, Loop, Place, Tokens};
@@ -272,7 +272,7 @@ impl<H: TcpHandler> TcpServer<H> {
                         Counts::add(&self.handlers.counts.refused);
                         drop(stream);
                     }
-                    Err(error) if tokens.accepting.is_cancelled() => return Err(error),
+                    Err(error) if cancel::check().is_err() => return Err(error),
                     Err(error) => match pause.after(&error) {
                         After::Now => {}
                         After::Pause(duration) => self.handlers.pause(duration),

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ropewalk_kernel::cancel::Cancelled;
+use ropewalk_kernel::cancel::{self, Cancelled};
 
 use super::handle::ServerHandle;
 use super::handlers::{Counts, Handlers, Loop, Place, Tokens};
@@ -206,7 +206,7 @@ impl<H: UdpHandler> UdpServer<H> {
                         };
                         self.start(request, place, tokens);
                     }
-                    Err(error) if tokens.accepting.is_cancelled() => return Err(error),
+                    Err(error) if cancel::check().is_err() => return Err(error),
                     Err(error) => match pause.after(&error) {
                         After::Now => {}
                         After::Pause(duration) => self.handlers.pause(duration),
