@@ -260,6 +260,12 @@ where
     A: Portable,
     F::Output: Portable,
 {
+    const {
+        assert!(
+            size_of::<F>() == 0,
+            "register a function by its name: pointers to functions have one type for all of them"
+        );
+    }
     Function {
         id: TypeId::of::<F>(),
         args: type_name::<A>(),
@@ -367,6 +373,18 @@ impl<'de> Deserialize<'de> for Panic {
 ///
 /// assert_eq!(TaskEntry::of(&largest::<u32>).unwrap().name(), "largest-u32");
 /// assert!(TaskEntry::of(&largest::<i8>).is_none());
+/// ```
+///
+/// A pointer to a function is not enough to tell which one it is:
+///
+/// ```compile_fail
+/// fn double(n: u64) -> u64 {
+///     2 * n
+/// }
+///
+/// ropewalk_rt::register! {
+///     "double" => double as fn(u64) -> u64,
+/// }
 /// ```
 #[macro_export]
 macro_rules! register {
