@@ -135,6 +135,10 @@ impl Collector {
         {
             let mut state = self.inner.state();
             state.collected(generation, &times, next, &mut self.jobs, settings);
+            if state.has_lost_one(generation, next) {
+                self.readers[at].broken = true;
+                nonsense = Some("a task that nobody took back");
+            }
             if let Some(what) = nonsense {
                 kill_for_nonsense(&mut state, generation, what);
             }

@@ -231,6 +231,14 @@ impl State {
         self.settled += known;
     }
 
+    /// Says whether the reader, which has come to `next`, went past a task without a result: the
+    /// worker's memory says that it was taken back, and it was not.
+    pub(super) fn has_lost_one(&mut self, generation: u64, next: u64) -> bool {
+        let lane = self.lane_mut(generation);
+        let first = lane.and_then(|lane| lane.in_flight.front());
+        first.is_some_and(|flight| flight.position < next)
+    }
+
     /// What is to be done after results or deaths: retire workers, share a backlog, hand out
     /// what is queued, and see whether the pool has ended.
     pub(super) fn go_on(&mut self, settings: &Settings, after: &mut After) {
@@ -275,7 +283,8 @@ impl State {
             return;
         };
         let waiting = longest.in_flight.len().saturating_sub(1);
-        if waiting == 0 || waiting as u64 * self.mean_ns < SHARE_NS {
+        // The mean is made of what workers say: it may be anything.
+        if waiting == 0 || self.mean_ns.saturating_mul(waiting as u64) < SHARE_NS {
             return;
         }
         let mut back = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use ropewalk_process::ProcessPool;
 use ropewalk_rt::JoinError;
@@ -46,6 +47,18 @@ fn a_backtrace_comes_along_if_it_is_asked_for() {
     let error = handle.join().unwrap_err();
     let backtrace = error.remote_panic().unwrap().backtrace.clone().unwrap();
     assert!(backtrace.contains("tasks::panics"), "{backtrace}");
+}
+
+// What a worker says was taken back the reader went past, and nobody settled it: its handle was
+// joined for ever.
+#[test]
+fn a_worker_that_hides_a_task_does_not_keep_it() {
+    let pool = ProcessPool::new(1).unwrap();
+    let hides = pool.submit(tasks::hides_the_next_task, ()).unwrap();
+    let hidden = pool.submit(tasks::square, (7,)).unwrap();
+    assert!(hides.join().unwrap(), "there was one to hide");
+    let result = hidden.join_timeout(Duration::from_secs(60));
+    assert_eq!(result.expect("it is not forgotten").unwrap(), 49);
 }
 
 #[test]

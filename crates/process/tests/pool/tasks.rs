@@ -74,6 +74,51 @@ pub(crate) fn sleeps(ms: u64) -> u64 {
     ms
 }
 
+/// Writes over the memory that this worker shares with its parent: the task that was given to it
+/// next is to look like one that was taken back. Says whether it found one.
+pub(crate) fn hides_the_next_task() -> bool {
+    use std::os::unix::fs::FileExt;
+
+    const HEADER: u64 = 256;
+    const SLOT: u64 = 256;
+    const READY: u32 = 1;
+    const RUNNING: u32 = 2;
+    const REVOKED: u32 = 4;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let memory = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/self/mem")
+        .unwrap();
+    let ours = maps.lines().filter(|line| line.contains("memfd:ropewalk"));
+    let starts = ours.map(|line| {
+        let (start, _) = line.split_once('-').unwrap();
+        u64::from_str_radix(start, 16).unwrap()
+    });
+    let starts: Vec<u64> = starts.collect();
+    for _ in 0..5000 {
+        for start in &starts {
+            let slots = (0..16).map(|slot| start + HEADER + slot * SLOT);
+            let words: Vec<(u64, u32)> = slots
+                .filter_map(|at| {
+                    let mut word = [0; 4];
+                    memory.read_exact_at(&mut word, at).ok()?;
+                    Some((at, u32::from_ne_bytes(word)))
+                })
+                .collect();
+            let runs = words.iter().any(|(_, word)| word & 7 == RUNNING);
+            let waits = words.iter().find(|(_, word)| word & 7 == READY);
+            if let (true, Some((at, word))) = (runs, waits) {
+                let hidden = word & !7 | REVOKED;
+                memory.write_all_at(&hidden.to_ne_bytes(), *at).unwrap();
+                return true;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
 /// As `sleeps`, through the runtime.
 pub(crate) fn waits(ms: u64) -> u64 {
     ropewalk_rt::coroutine::sleep(Duration::from_millis(ms));
@@ -257,6 +302,7 @@ ropewalk_rt::register! {
     "overflows_its_stack" => overflows_its_stack,
     "uses_stack" => uses_stack,
     "takes_too_much_memory" => takes_too_much_memory,
+    "hides_the_next_task" => hides_the_next_task,
     "sleeps" => sleeps,
     "waits" => waits,
     "spins" => spins,
