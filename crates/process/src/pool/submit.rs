@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ropewalk_kernel::wait::may_wait;
 use ropewalk_rt::executor::tasks::{self, CallError, Panic, TaskEntry};
 use ropewalk_rt::executor::{Patience, Portable, Refusal, RunTask, SubmitError, TaskFn};
 use ropewalk_rt::{JoinError, JoinHandle, promise};
@@ -205,19 +206,25 @@ fn encode<V: Serialize>(inner: &Inner, value: &V) -> Result<Payload, Box<dyn Err
 impl Inner {
     /// Waits for a place in the queue.
     fn take_place(&self, patience: Patience) -> Result<(), Refusal> {
-        let place = match patience {
-            Patience::Wait => self.room.acquire().map_err(|_| Refusal::Cancelled)?,
-            Patience::No => match self.room.try_acquire() {
-                Some(place) => place,
-                None => return Err(self.refusal().unwrap_or(Refusal::Full)),
-            },
-            Patience::Until(deadline) => match self.room.acquire_deadline(deadline) {
-                Ok(place) => place,
-                Err(error) if error.is_timeout() => {
-                    return Err(self.refusal().unwrap_or(Refusal::TimedOut));
+        let place = match self.room.try_acquire() {
+            Some(place) => place,
+            None => {
+                if let Some(refusal) = self.refusal() {
+                    return Err(refusal);
                 }
-                Err(_) => return Err(Refusal::Cancelled),
-            },
+                match patience {
+                    Patience::No => return Err(Refusal::Full),
+                    _ if !may_wait() => return Err(Refusal::Full),
+                    Patience::Wait => self.room.acquire().map_err(|_| Refusal::Cancelled)?,
+                    Patience::Until(deadline) => match self.room.acquire_deadline(deadline) {
+                        Ok(place) => place,
+                        Err(error) if error.is_timeout() => {
+                            return Err(self.refusal().unwrap_or(Refusal::TimedOut));
+                        }
+                        Err(_) => return Err(Refusal::Cancelled),
+                    },
+                }
+            }
         };
         place.forget();
         Ok(())

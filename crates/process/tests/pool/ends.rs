@@ -176,6 +176,30 @@ fn a_full_queue_refuses_or_waits_as_it_is_told() {
     });
 }
 
+/// A full queue is an error where nothing may wait, not a panic; and a closed pool refuses at once,
+/// also if its queue is full.
+#[test]
+fn who_may_not_wait_for_a_place_is_told() {
+    let pool = std::sync::Arc::new(ProcessPool::builder().workers(1).queue(1).build().unwrap());
+    let fill = || while pool.try_submit(tasks::sleeps, (60_000,)).is_ok() {};
+    wait_for("a worker that runs one, and has one ahead", || {
+        fill();
+        let workers = pool.insight().workers;
+        workers.iter().any(|worker| worker.in_flight == 2)
+    });
+    fill();
+    let (sender, answer) = std::sync::mpsc::channel();
+    let (inside, done) = (std::sync::Arc::clone(&pool), ropewalk_rt::spawn(|| ()));
+    done.on_done(move |_| {
+        let refused = inside.submit(tasks::square, (1,)).map(drop).unwrap_err();
+        sender.send(refused.reason).unwrap();
+    });
+    assert!(matches!(answer.recv().unwrap(), Refusal::Full));
+    pool.close();
+    assert!(pool.submit(tasks::square, (1,)).unwrap_err().is_closed());
+    pool.terminate();
+}
+
 #[test]
 fn who_waits_for_a_place_is_refused_when_the_pool_ends() {
     let pool = ProcessPool::builder().workers(1).queue(1).build().unwrap();
