@@ -70,15 +70,22 @@ pub fn panicked_waits() -> u64 {
     PANICKED_WAITS.load(Ordering::Relaxed)
 }
 
-/// Marks the calling thread as inside a panic hook for as long as `f` runs.
+/// Marks the calling thread as inside a panic hook for as long as `f` runs: a wait blocks it, and
+/// the watcher does not tell of the coroutine.
 pub fn mark_panic_hook<R>(f: impl FnOnce() -> R) -> R {
+    fn set(inside: bool) -> bool {
+        if let Some(worker) = Worker::current() {
+            worker.me().in_panic_hook.store(inside, Ordering::Relaxed);
+        }
+        IN_PANIC_HOOK.replace(inside)
+    }
     struct Reset(bool);
     impl Drop for Reset {
         fn drop(&mut self) {
-            IN_PANIC_HOOK.set(self.0);
+            set(self.0);
         }
     }
-    let _reset = Reset(IN_PANIC_HOOK.replace(true));
+    let _reset = Reset(set(true));
     f()
 }
 

@@ -23,7 +23,8 @@
 //! - wakes a sleeping worker if there are unstarted closures in the kept worker's reach: what
 //!   is in its deque or was placed there is stolen as ever. Coroutines that have started, and
 //!   closures pinned to the worker, can't move and wait.
-//! - tells on standard error who it is: name, id, spawn site and a backtrace; see `sample`.
+//! - tells on standard error who it is: name, id, spawn site and a backtrace; see `sample`. Not of
+//!   one that is in the panic hook: that is told of already, and symbols take long to be found.
 //!
 //! It does not preempt: suspending a coroutine inside a signal handler is unsound.
 
@@ -348,7 +349,9 @@ impl Watched {
                 {
                     look.kept = true;
                     worker.note_kept();
-                    tell(&shared, index, &task, now_ns - look.since_ns);
+                    if !worker.in_panic_hook.load(Ordering::Relaxed) {
+                        tell(&shared, index, &task, now_ns - look.since_ns);
+                    }
                 }
                 shared.rescue(index);
             }

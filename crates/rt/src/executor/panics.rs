@@ -11,6 +11,8 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process;
 use std::sync::Once;
 
+use ropewalk_kernel::wait::mark_panic_hook;
+
 use crate::{RemotePanic, coroutine_local};
 
 coroutine_local! {
@@ -61,9 +63,11 @@ fn note(info: &PanicHookInfo<'_>) {
         };
         noted.location = info.location().map(ToString::to_string);
         // As the default hook: only if `RUST_BACKTRACE` asks for it.
-        let backtrace = Backtrace::capture();
-        let captured = backtrace.status() == BacktraceStatus::Captured;
-        noted.backtrace = captured.then(|| backtrace.to_string());
+        noted.backtrace = mark_panic_hook(|| {
+            let backtrace = Backtrace::capture();
+            let captured = backtrace.status() == BacktraceStatus::Captured;
+            captured.then(|| backtrace.to_string())
+        });
     });
 }
 

@@ -105,6 +105,34 @@ fn one_who_blocks_the_thread_is_told_of_too() {
     }
 }
 
+/// With `RUST_BACKTRACE=1` a panic takes long to print, and the watcher added a second, longer
+/// stack to it: that of the printing.
+#[test]
+fn one_who_explains_a_panic_is_not_told_of() {
+    static ENOUGH: AtomicBool = AtomicBool::new(false);
+    let output = alone(
+        "watcher::one_who_explains_a_panic_is_not_told_of",
+        &[],
+        || {
+            std::panic::set_hook(Box::new(|_| {
+                compute_until(&ENOUGH);
+            }));
+            let runtime = watched(1, Duration::from_millis(10));
+            let panics = runtime.spawn(|| panic!("on purpose"));
+            while runtime.kept() == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            ENOUGH.store(true, Ordering::Relaxed);
+            panics.join().unwrap_err();
+            close(runtime);
+        },
+    );
+    let Some(output) = output else { return };
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("has kept worker"), "{said}");
+}
+
 #[test]
 fn those_who_wait_and_those_who_yield_are_not_told_of() {
     well_alone(&[], || {
