@@ -229,8 +229,13 @@ pub(super) fn worker_thread(shared: &Arc<Shared>, index: usize, driver: Driver) 
 
 /// Wraps the panic hook that is there, once: a panic in a coroutine says which one, and
 /// a wait inside the hook blocks the thread instead of letting others run.
-fn install_panic_hook() {
+/// Hooks can't be set by a thread that panics: `take_hook` would panic in the midst of that, which
+/// ends the process. A runtime started by one has its hook from its first worker's thread.
+pub(super) fn install_panic_hook() {
     static ONCE: Once = Once::new();
+    if !ONCE.is_completed() && thread::panicking() {
+        return;
+    }
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

@@ -72,7 +72,7 @@ use std::time::Duration;
 use std::{fmt, io, thread};
 
 use super::Shared;
-use super::starting::{not_started, worker_thread};
+use super::starting::{install_panic_hook, not_started, worker_thread};
 use crate::clock;
 use crate::driver::Driver;
 use crate::fork;
@@ -659,6 +659,7 @@ fn sit(
     mut asked_ns: u64,
     report: Option<mpsc::Sender<io::Result<()>>>,
 ) {
+    install_panic_hook();
     let mut report = report;
     let worker = &shared.workers[index];
     let tell = |report: Option<mpsc::Sender<_>>, result: io::Result<()>| match report {

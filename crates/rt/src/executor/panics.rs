@@ -8,8 +8,8 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::process;
 use std::sync::Once;
+use std::{process, thread};
 
 use ropewalk_kernel::wait::mark_panic_hook;
 
@@ -33,14 +33,7 @@ struct Noted {
 ///
 /// The panic.
 pub fn catch<R>(f: impl FnOnce() -> R) -> Result<R, RemotePanic> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            note(info);
-            before(info);
-        }));
-    });
+    install_hook();
     let outer = NOTED.replace(Some(Noted::default()));
     let result = catch_unwind(AssertUnwindSafe(f));
     let noted = NOTED.replace(outer).unwrap_or_default();
@@ -50,6 +43,22 @@ pub fn catch<R>(f: impl FnOnce() -> R) -> Result<R, RemotePanic> {
         backtrace: noted.backtrace,
         pid: process::id(),
     })
+}
+
+fn install_hook() {
+    static HOOK: Once = Once::new();
+    // Hooks can't be set by a thread that panics, `take_hook` would panic in the midst of that: it
+    // is the next call that does it.
+    if !HOOK.is_completed() && thread::panicking() {
+        return;
+    }
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            note(info);
+            before(info);
+        }));
+    });
 }
 
 fn note(info: &PanicHookInfo<'_>) {
