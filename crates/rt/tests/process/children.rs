@@ -129,6 +129,15 @@ fn sleeper() -> Child {
     Command::new("sleep").arg("60").spawn().unwrap()
 }
 
+/// On its pidfd, or, where the system has none, between two looks.
+fn until_waiting_for_a_child(id: u64) {
+    until(|| {
+        let tasks = coroutine::list();
+        let mut waits = tasks.iter().filter(|task| task.id() == id);
+        waits.any(|task| ["reading", "sleeping"].contains(&task.waits_for()))
+    });
+}
+
 fn waits_are_timed_and_cancelled() {
     let mut child = sleeper();
     assert!(child.try_wait().unwrap().is_none());
@@ -137,7 +146,7 @@ fn waits_are_timed_and_cancelled() {
 
     let (token, handle) = (Token::new(), child.handle());
     let waiter = token.run(|| coroutine::spawn(move || handle.wait()));
-    until_waiting(waiter.task().id(), "reading");
+    until_waiting_for_a_child(waiter.task().id());
     token.cancel();
     let error = waiter.join().unwrap().unwrap_err();
     assert!(error.get_ref().unwrap().is::<Cancelled>());
@@ -285,7 +294,7 @@ fn a_child_dropped_while_others_wait_is_still_waited_for() {
                 })
                 .collect();
             for one in &waiting {
-                until_waiting(one.task().id(), "reading");
+                until_waiting_for_a_child(one.task().id());
             }
             let late = child.handle();
             drop(child);
