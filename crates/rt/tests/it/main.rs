@@ -5,6 +5,7 @@
 
 mod blocking;
 mod channels;
+mod closing;
 mod condvar;
 mod event_loop;
 mod forks;
