@@ -158,11 +158,23 @@ impl Server {
         drop(listener);
         let mut connections = shared.connections.lock();
         connections.accepting = false;
+        if cancel::check().is_err() {
+            connections.cut_off();
+        }
         shared.ended.notify_all();
         shared.ended.wait_while(&mut connections, |connections| {
             !connections.open.is_empty() && !connections.given_up
         });
         result
+    }
+}
+
+impl Connections {
+    /// Ends every read and write of every connection.
+    fn cut_off(&self) {
+        for open in self.open.values() {
+            let _ = open.stream.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -364,9 +376,7 @@ impl Handle {
             connections = shared.connections.lock();
         }
         let left = connections.open.len();
-        for open in connections.open.values() {
-            let _ = open.stream.shutdown(Shutdown::Both);
-        }
+        connections.cut_off();
         connections.given_up = true;
         drop(connections);
         shared.ended.notify_all();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ropewalk_http::server::Unfinished;
+use ropewalk_http::server::{Config, Unfinished};
 use ropewalk_http::{App, Request};
 use ropewalk_rt::channel;
 
@@ -139,6 +139,21 @@ fn cancelling_who_serves_ends_it() {
     serving.cancel();
     assert!(serving.join().unwrap().is_err());
     assert!(std::net::TcpStream::connect(addr).is_err());
+}
+
+// A client that keeps its connection held the server up until that had been idle for long enough.
+#[test]
+fn cancelling_who_serves_ends_its_connections() {
+    let config = Config {
+        idle_timeout: LONG * 100,
+        ..Config::default()
+    };
+    let site = Site::with(config, App::new().get("/", |_: &mut Request| "home"));
+    let mut idle = site.connect();
+    assert_eq!(idle.get("/").status, 200);
+    site.cancel();
+    assert_eq!(idle.rest(), "");
+    assert!(site.join().is_err());
 }
 
 // Its client can't know that nobody would answer: with a restart, that request would be lost.

@@ -45,6 +45,11 @@ impl Site {
         }
     }
 
+    /// Cancels who serves.
+    pub(super) fn cancel(&self) {
+        self.serving.as_ref().unwrap().cancel();
+    }
+
     /// Waits for the end of `serve`.
     pub(super) fn join(mut self) -> std::io::Result<()> {
         self.serving.take().unwrap().join().unwrap()
