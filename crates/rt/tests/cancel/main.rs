@@ -4,6 +4,7 @@ mod async_tasks;
 mod delivery;
 mod done;
 mod duel;
+mod every_wait;
 mod io_races;
 mod lock_races;
 mod meeting_races;
