@@ -34,6 +34,10 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
+/// At the end the program waits for all coroutines and threads that were spawned and are no daemons, as
+/// Python does for its threads: also if the body returned an error, or panicked. A server that is to
+/// end with `main` is shut down there, or spawned as a daemon.
+///
 /// `async fn main` is accepted too. Its future is driven by `ropewalk::block_on` in the first
 /// coroutine:
 ///

@@ -29,7 +29,9 @@
 //! A [coroutine](mod@coroutine) is a closure with a stack of its own. It starts on whichever worker is
 //! free, **stays on that worker's thread** to its end, and gives way only where it waits: in a
 //! read, a lock, a join, a sleep. Nothing needs to be set up: the first `spawn` starts the global
-//! runtime, with a worker for each core; [`Runtime`] is for one of your own.
+//! runtime, with a worker for each core; [`Runtime`] is for one of your own. Under [`main`](macro@main) the
+//! program waits at its end for all that was spawned and is no daemon; without it, it ends when its `main`
+//! returns.
 //!
 //! # Waiting
 //!

@@ -50,6 +50,7 @@ fn build(workers: Option<usize>, stack_size: Option<usize>) -> std::io::Result<R
 /// Runs a program's `main` as a coroutine, then waits for all tasks that aren't daemons.
 ///
 /// What `main` returns is reported where it was made: it need not be `Send`.
+#[track_caller]
 pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
     for hook in inventory::iter::<StartHook> {
         hook.0();
@@ -72,6 +73,7 @@ pub fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
 }
 
 /// Runs the main task of a process, on its main thread, which is to wait in [`finish`] then.
+#[track_caller]
 pub fn run_main<T: Send>(runtime: &Runtime, body: impl FnOnce() -> T + Send) -> T {
     // The main thread waits, whatever happens.
     runtime.close_to_outsiders(1);
@@ -93,6 +95,7 @@ pub fn finish() {
 }
 
 /// Runs a test as a coroutine on a runtime of its own, which must be empty at the end.
+#[track_caller]
 pub fn test<T: Termination>(options: TestOptions, name: &'static str, body: fn() -> T) -> ExitCode {
     const PATIENCE: Duration = Duration::from_secs(10);
     let runtime = build(options.workers, options.stack_size).expect("a runtime for the test");

@@ -345,3 +345,13 @@ fn plain_threads_are_someone() {
         assert_eq!(ids.into_inner().unwrap().len(), 2);
     });
 }
+
+/// Panics of `main` and of tests said "from" a file of ours, where people look for theirs.
+#[test]
+fn the_first_coroutine_is_from_the_callers_file() {
+    ropewalk_rt::__private::test(Default::default(), "the first", || {
+        let info = listed(coroutine::current().id()).expect("it runs");
+        let site = info.site().expect("known");
+        assert!(site.file().ends_with("tasks.rs"), "{site}");
+    });
+}
