@@ -251,11 +251,16 @@
 pub use ropewalk_http as http;
 pub use ropewalk_macros::{main, task, test};
 pub use ropewalk_rt::*;
+// By name too, here and below: then the compiler tells of the feature to who has it switched off.
+#[cfg(feature = "tokio")]
+pub use ropewalk_rt::tokio;
 
 /// Children: [`Command`](process::Command), and with the feature `process` pools of worker
 /// processes, pipes, shared memory and managers.
 pub mod process {
     #[cfg(feature = "process")]
     pub use ropewalk_process::*;
+    #[cfg(feature = "process")]
+    pub use ropewalk_process::{Pipe, Process, ProcessPool, Queue, manager, prefork, shared};
     pub use ropewalk_rt::process::*;
 }
