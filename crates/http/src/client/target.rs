@@ -32,7 +32,7 @@ impl Origin {
         };
         #[cfg(not(feature = "tls"))]
         if tls {
-            let message = "https needs the `tls` feature of ropewalk-http";
+            let message = "https needs the feature `tls` of the crate ropewalk";
             return Err(Error::new(Cause::Url, Phase::Prepare, message).with_url(url));
         }
         let host: Arc<str> = match url.host() {
