@@ -18,8 +18,8 @@ mod template;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -206,6 +206,9 @@ pub(crate) fn run(args: Args) -> Result<u8, String> {
             from: inputs::From::File("-".into()),
             linked: Linked::No,
         });
+    }
+    if let ([text], false) = (command.as_slice(), args.shell) {
+        note_shell_words(&template::split(text)?);
     }
     let template = match command.is_empty() {
         true => None,
@@ -417,7 +420,12 @@ fn make_job(
             }
             match shell {
                 true => values.clone(),
-                false => template::split(&values[0]).map_err(|e| format!("job {number}: {e}"))?,
+                false => {
+                    let words = template::split(&values[0]);
+                    let words = words.map_err(|e| format!("job {number}: {e}"))?;
+                    note_shell_words(&words);
+                    words
+                }
             }
         }
     };
@@ -431,6 +439,20 @@ fn make_job(
         words,
         tag,
     }))
+}
+
+/// Tells, once, of a word that was meant for a shell, perhaps, where none is asked.
+fn note_shell_words(words: &[OsString]) {
+    static TOLD: Once = Once::new();
+    let shells = ["|", "||", "&&", "&", ">", ">>", "<", "2>", "2>&1"];
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    if let Some(word) = words.find(|word| shells.contains(word)) {
+        TOLD.call_once(|| {
+            say(&format!(
+                "ropewalk: note: {word} goes to the command as it is; with --shell it is the shell's\n"
+            ));
+        });
+    }
 }
 
 fn finish(counts: Counts, halt: Halt, interrupted: i32) -> Result<u8, String> {

@@ -511,6 +511,21 @@ fn what_was_cut_short_is_run_again() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
 }
 
+#[test]
+fn a_pipe_without_a_shell_is_told_of() {
+    let commands = "echo 1 | cat\necho 2 | cat\n";
+    for finished in [
+        run(["run", "echo {} | cat", ":::", "1", "2"]),
+        run_with(&["run"], commands),
+    ] {
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(sorted(&finished.out), ["1 | cat", "2 | cat"]);
+        assert_eq!(finished.err.matches("--shell").count(), 1, "{finished:?}");
+    }
+    let finished = run(["run", "--shell", "echo {} | cat", ":::", "1"]);
+    assert_eq!((finished.out.as_str(), finished.err.as_str()), ("1\n", ""));
+}
+
 /// Each of these said what was wrong, and not with what.
 #[test]
 fn errors_name_the_file() {
