@@ -124,6 +124,9 @@ pub(super) fn leave(id: u64) {
     if listeners.all.is_empty() {
         ring();
     }
+    // It wakes who waits for more, which may listen, or leave, at once.
+    drop(listeners);
+    drop(gone);
 }
 
 /// Starts the thread, unless it is there.
@@ -169,15 +172,22 @@ fn pass_on(bell: c_int) {
             listeners.passed_on = false;
             return;
         }
+        let mut letters = Vec::new();
         for (signal, slot) in SLOTS.iter().enumerate() {
             let signal = signal as c_int;
-            for _ in 0..slot.count.swap(0, Ordering::AcqRel) {
-                for listener in &listeners.all {
-                    if listener.signals.contains(&signal) {
-                        // Full: lost for this one.
-                        let _ = listener.sender.try_send(signal);
-                    }
-                }
+            let times = slot.count.swap(0, Ordering::AcqRel);
+            if times > 0 {
+                let wanting = listeners.all.iter();
+                let wanting = wanting.filter(|listener| listener.signals.contains(&signal));
+                letters.extend(wanting.map(|listener| (listener.sender.clone(), signal, times)));
+            }
+        }
+        // Whoever is woken may listen, or leave, at once: a foreign waker may run a task.
+        drop(listeners);
+        for (sender, signal, times) in letters {
+            for _ in 0..times {
+                // Full: lost for this one.
+                let _ = sender.try_send(signal);
             }
         }
     }

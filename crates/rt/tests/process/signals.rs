@@ -1,7 +1,11 @@
 //! Signals: each test in a process of its own, since they are the process's.
 
+use std::future::Future;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ropewalk_rt::cancel::{self, Token, WaitError};
@@ -238,5 +242,44 @@ fn busy_workers_hold_no_signal_up() {
         assert_eq!(signals.recv(), Ok(SIGTERM));
         sender.send(()).unwrap();
         assert!(busy.join().unwrap());
+    });
+}
+
+/// Runs something when it is woken.
+struct Calls<F>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Calls<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// A foreign executor may run a task in its waker, which may begin to listen: that waited for the
+/// lock under which it was woken, and no signal came any more. A listener that goes wakes, too.
+#[test]
+fn a_waker_may_listen() {
+    well_alone(&[], || {
+        let (tell, told) = std::sync::mpsc::channel();
+        let waker = Waker::from(Arc::new(Calls(move || {
+            let signals = Signals::new([SIGUSR2]).unwrap();
+            tell.send(signals).unwrap();
+        })));
+        let mut context = Context::from_waker(&waker);
+        let signals = Signals::new([SIGUSR1]).unwrap();
+        let receiver = signals.receiver().clone();
+        let mut next = pin!(receiver.recv_async());
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        raise(SIGUSR1);
+        let inside = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(Ok(SIGUSR1)));
+        raise(SIGUSR2);
+        assert_eq!(inside.recv(), Ok(SIGUSR2));
+
+        let mut none = pin!(receiver.recv_async());
+        assert!(none.as_mut().poll(&mut context).is_pending());
+        let dropping = std::thread::spawn(move || drop(signals));
+        let _inside = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        dropping.join().unwrap();
+        assert!(none.as_mut().poll(&mut context).is_ready());
     });
 }
