@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::thread_pool::PoolBroken;
 use ropewalk_rt::executor::{Refusal, ThreadPool};
+use ropewalk_rt::{JoinError, Runtime, coroutine};
 
 use crate::{Gate, occupy, wait_until, with_drivers};
 
@@ -37,6 +37,27 @@ fn threads_are_called_as_asked() {
         .build()
         .unwrap();
     assert_eq!(name_of(&pool), "ropewalk-pool-0");
+}
+
+/// A name is made under a lock of the pool, by whoever submits. One that waited let another
+/// coroutine of its worker run, which blocked the worker at that lock, for ever.
+#[test]
+fn a_name_does_not_wait() {
+    with_drivers(|builder| {
+        let name = |i| {
+            coroutine::sleep(Duration::from_millis(50));
+            format!("hand {i}")
+        };
+        let pool = Arc::new(builder.max_threads(2).name(name).build().unwrap());
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let tasks = [0, 1].map(|_| {
+            let pool = Arc::clone(&pool);
+            runtime.spawn(move || name_of(&pool))
+        });
+        for task in tasks {
+            assert!(task.join().unwrap().starts_with("ropewalk-pool-"));
+        }
+    });
 }
 
 #[test]

@@ -81,6 +81,8 @@ impl<S: 'static> ThreadPoolBuilder<S> {
     }
 
     /// Names the threads: `name` is given the worker's number, from 0 on. Linux keeps 15 bytes.
+    /// It is called by whoever needs the thread, and must neither wait nor use the pool: if it
+    /// panics, as waits do in it, the thread is called as without it.
     pub fn name<F>(mut self, name: F) -> ThreadPoolBuilder<S>
     where
         F: Fn(usize) -> String + Send + Sync + 'static,

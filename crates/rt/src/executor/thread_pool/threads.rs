@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use ropewalk_kernel::remote::Remote;
 use ropewalk_kernel::runtime::Hooks;
+use ropewalk_kernel::wait::no_wait;
 
 use super::core::Common;
 use crate::{JoinError, PanicPayload};
@@ -75,8 +76,9 @@ pub(super) struct Threads<S> {
 impl<S: 'static> Hooks for Threads<S> {
     fn name(&self, worker: usize) -> Option<String> {
         let name = self.name.as_ref()?;
-        // A name that panics, or can't be a thread's, is not worth a pool.
-        let name = catch_unwind(AssertUnwindSafe(|| name(worker))).ok()?;
+        // The pool's threads are locked. A name that panics, or can't be a thread's, is not worth
+        // a pool.
+        let name = catch_unwind(AssertUnwindSafe(|| no_wait(|| name(worker)))).ok()?;
         if name.contains('\0') {
             return None;
         }
