@@ -85,7 +85,8 @@ pub struct RemotePanic {
     pub message: String,
     /// Where it was, as `file:line:column`.
     pub location: Option<String>,
-    /// The stack, if the other process took it (`RUST_BACKTRACE=1`).
+    /// The stack, unless the other process was told not to look at it (`RUST_BACKTRACE=0`, or
+    /// `RUST_LIB_BACKTRACE=0`).
     pub backtrace: Option<String>,
     /// The process's id.
     pub pid: u32,

@@ -8,7 +8,7 @@ use ropewalk_process::ProcessPool;
 use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::RunTask;
 
-use crate::alone::{lives, wait_for};
+use crate::alone::{self, lives, wait_for};
 use crate::tasks;
 
 #[track_caller]
@@ -37,16 +37,29 @@ fn a_panic_comes_back_with_its_place_and_the_worker_goes_on() {
 }
 
 #[test]
-fn a_backtrace_comes_along_if_it_is_asked_for() {
-    let pool = ProcessPool::builder()
-        .workers(1)
-        .env("RUST_BACKTRACE", "1")
-        .build()
-        .unwrap();
-    let handle = pool.submit(tasks::panics, ("look".to_owned(),)).unwrap();
-    let error = handle.join().unwrap_err();
-    let backtrace = error.remote_panic().unwrap().backtrace.clone().unwrap();
-    assert!(backtrace.contains("tasks::panics"), "{backtrace}");
+#[ignore = "needs a process of its own"]
+fn alone_with_backtraces() {
+    let backtrace = |pool: ProcessPool| {
+        let handle = pool.submit(tasks::panics, ("look".to_owned(),)).unwrap();
+        let error = handle.join().unwrap_err();
+        error.remote_panic().unwrap().backtrace.clone()
+    };
+    let seen = backtrace(ProcessPool::new(1).unwrap()).unwrap();
+    assert!(seen.contains("tasks::panics"), "{seen}");
+    let builder = ProcessPool::builder().workers(1).env("RUST_BACKTRACE", "0");
+    assert_eq!(backtrace(builder.build().unwrap()), None);
+}
+
+/// Also if nobody has asked for it: who gets the panic can't run it once more.
+#[test]
+fn a_backtrace_comes_along_unless_it_is_not_wanted() {
+    let mut command = alone::command("deaths::alone_with_backtraces");
+    for variable in ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+        command.env_remove(variable);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
 }
 
 // What a worker says was taken back the reader went past, and nobody settled it: its handle was

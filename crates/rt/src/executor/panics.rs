@@ -5,11 +5,11 @@
 //! in.
 
 use std::any::Any;
-use std::backtrace::{Backtrace, BacktraceStatus};
+use std::backtrace::Backtrace;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::sync::Once;
-use std::{process, thread};
+use std::sync::{Once, OnceLock};
+use std::{env, process, thread};
 
 use ropewalk_kernel::wait::mark_panic_hook;
 
@@ -71,13 +71,22 @@ fn note(info: &PanicHookInfo<'_>) {
             return;
         };
         noted.location = info.location().map(ToString::to_string);
-        // As the default hook: only if `RUST_BACKTRACE` asks for it.
         noted.backtrace = mark_panic_hook(|| {
-            let backtrace = Backtrace::capture();
-            let captured = backtrace.status() == BacktraceStatus::Captured;
-            captured.then(|| backtrace.to_string())
+            let wanted = wants_backtrace();
+            wanted.then(|| Backtrace::force_capture().to_string())
         });
     });
+}
+
+/// Whether the stack is looked at. Who gets the panic can't do it any more, and may be on another
+/// machine's screen: so it is, unless the variables that `std` goes by forbid it.
+fn wants_backtrace() -> bool {
+    static WANTED: OnceLock<bool> = OnceLock::new();
+    *WANTED.get_or_init(|| {
+        let of_libraries = env::var_os("RUST_LIB_BACKTRACE");
+        let said = of_libraries.or_else(|| env::var_os("RUST_BACKTRACE"));
+        said.is_none_or(|said| said != "0")
+    })
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
