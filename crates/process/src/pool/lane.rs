@@ -137,6 +137,14 @@ impl Lane {
         }
     }
 
+    /// Gives nothing more to a worker that has nothing, and ends it.
+    pub(super) fn give_up(&mut self) {
+        self.phase = Phase::Stopping {
+            since: Instant::now(),
+        };
+        self.kill();
+    }
+
     /// Sends SIGKILL.
     pub(super) fn kill(&self) {
         if let Some(child) = &self.child {

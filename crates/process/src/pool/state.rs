@@ -168,9 +168,13 @@ impl State {
                 }
                 // Descriptors may be had again when something is finished.
                 Err(_) if !lane.in_flight.is_empty() => lane.blocked = true,
+                // It is dying, or can't be talked to any more: another one takes its place.
+                Err(NoRoom::Gone) => lane.give_up(),
                 Err(error) => {
                     let why = match error {
-                        NoRoom::Full => "there is no room for its arguments".to_owned(),
+                        NoRoom::Full | NoRoom::Gone => {
+                            "there is no room for its arguments".to_owned()
+                        }
                         NoRoom::Failed(error) => error.to_string(),
                     };
                     let job = self.queue.pop().expect("it was the first");

@@ -79,8 +79,17 @@ pub(crate) struct Sender {
 pub(crate) enum NoRoom {
     /// There is no room now.
     Full,
+    /// The worker has closed its socket: it has died.
+    Gone,
     /// It can't be given at all.
     Failed(io::Error),
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 impl Sender {
@@ -135,6 +144,7 @@ impl Sender {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(NoRoom::Full);
                 }
+                Err(error) if is_gone(&error) => return Err(NoRoom::Gone),
                 Err(error) => return Err(NoRoom::Failed(error)),
             },
         };

@@ -144,6 +144,15 @@ fn kill_some(pool: &ProcessPool, seed: u64, stop: &AtomicBool) -> u64 {
     killed
 }
 
+/// Stops who kills workers, when it is dropped.
+struct Stop<'s>(&'s AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Kills a process if it is a child of ours, and not another that has got its number.
 fn kill_child(pid: u32) -> bool {
     let kill = || {
@@ -192,6 +201,8 @@ fn every_task_ends_once_whatever_becomes_of_its_worker() {
     let count = |from, to| died.fetch_add(submit(&pool, seed, from, to), Ordering::Relaxed);
     let killed = thread::scope(|scope| {
         let killer = scope.spawn(|| kill_some(&pool, seed, &stop));
+        // Also if what follows panics: it would go on for ever, and nobody would see why.
+        let stopped = Stop(&stop);
         // A half from threads, a half from coroutines.
         let parts: Vec<u64> = (0..=4).map(|part| tasks * part / 4).collect();
         let threads: Vec<_> = [0, 1]
@@ -213,7 +224,7 @@ fn every_task_ends_once_whatever_becomes_of_its_worker() {
         for thread in threads {
             thread.join().unwrap();
         }
-        stop.store(true, Ordering::Release);
+        drop(stopped);
         killer.join().unwrap()
     });
     let died = died.into_inner();

@@ -161,6 +161,34 @@ fn a_worker_that_is_stopped_holds_up_its_own_task_alone() {
     wait_for("a replacement", || pool.insight().ended_workers == 1);
 }
 
+/// Large arguments go through a socket, which a worker that dies closes before its death is seen: the
+/// task was told then that it can't be given to a worker.
+#[test]
+fn a_worker_that_dies_before_it_is_given_a_task_harms_nothing() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pool = ProcessPool::new(1).unwrap();
+    for _ in 0..100 {
+        let pid = pool.submit(tasks::pid, ()).unwrap().join().unwrap();
+        kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
+        // At most one is begun before the worker is dead.
+        let handles: Vec<_> = (0..20)
+            .map(|_| {
+                let blob = tasks::Blob(vec![1; 300_000]);
+                let handle = pool.submit(tasks::count, (blob,)).unwrap();
+                std::thread::yield_now();
+                handle
+            })
+            .collect();
+        for handle in handles {
+            match handle.join() {
+                Ok(len) => assert_eq!(len, 300_000),
+                Err(JoinError::WorkerDied { .. }) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
 /// A worker that is stopped while it has nothing is given tasks, but never begins with them.
 #[test]
 fn tasks_that_a_stopped_worker_does_not_begin_are_run_by_others() {
