@@ -144,7 +144,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "unlocking a mutex is no release",
         file: "rt/src/sync/mutex.rs",
-        after: "unsafe fn unlock",
+        after: "fn release",
         real: "self .state .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)",
         broken: "self.state.compare_exchange(LOCKED, 0, Ordering::Relaxed, Ordering::Relaxed)",
     },

@@ -14,7 +14,8 @@ use crate::cancel::Cancelled;
 /// A condition variable for [`Mutex`](super::Mutex); mirrors parking_lot's.
 ///
 /// The guard is borrowed, not passed in and out. Waiting without a lock does not compile.
-/// Several conditions may share one mutex, and one condition may be waited for with several.
+/// Several conditions may share one mutex; who waits for one condition at one time must do so with
+/// the same mutex.
 ///
 /// Only [`wait_cancellable`](Condvar::wait_cancellable) is a cancellation point. There is no form
 /// for `async` code: a task may block here in its poll, as a coroutine does.
@@ -66,7 +67,8 @@ impl Condvar {
     ///
     /// # Panics
     ///
-    /// Inside [`no_wait`](crate::coroutine::no_wait), with the lock still held.
+    /// If others wait for this condition with another mutex; and inside
+    /// [`no_wait`](crate::coroutine::no_wait). The lock is still held then.
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
         self.wait_inner(guard, None);
     }
@@ -192,6 +194,15 @@ impl Condvar {
             notified: Cell::new(false),
         };
         let queue = self.queue.lock();
+        // SAFETY: the address of the frame of a waiter, which leaves it after it has left this
+        // queue, which is locked; what lock it waits with doesn't change.
+        let first = queue
+            .first_token()
+            .map(|token| unsafe { (*(token as *const Frame)).lock });
+        if first.is_some_and(|lock| !std::ptr::eq(lock, raw)) {
+            drop(queue);
+            panic!("a condition is waited for with two mutexes at once");
+        }
         let token = (&raw const frame) as usize;
         let object = std::ptr::from_ref(self) as usize;
         let outcome = queue.wait_after(token, Reason::Condition, object, limit, || {

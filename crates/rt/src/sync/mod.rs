@@ -53,7 +53,8 @@ use crate::cancel::{Cancelled, WaitError};
 
 /// Mutual exclusion between threads and coroutines in any mixture.
 ///
-/// `lock()` is not a cancellation point. The guard is `Send`.
+/// `lock()` is not a cancellation point. The guard is `Send`. `MutexGuard::unlock_fair` and
+/// `MutexGuard::bump` hand the lock to whoever waits first.
 ///
 /// # Examples
 ///

@@ -16,7 +16,8 @@
 //! Unlocking wakes the first waiter and leaves the lock free: whoever comes first gets it,
 //! so a running thread need not wait for a sleeping one to wake up. A waiter that finds
 //! the lock taken again when it wakes joins the queue as *starved*, and a starved waiter is
-//! handed the lock by the next unlock that comes to it: nobody waits for ever. A future is never
+//! handed the lock by the next unlock that comes to it: nobody waits for ever. An unlock that is
+//! asked to be fair (`unlock_fair`, `bump`) hands it to the first in any case. A future is never
 //! handed it, as perhaps nobody polls it again: it is woken and competes, and one that is
 //! dropped after it was woken wakes the next in its place.
 //!
@@ -165,8 +166,21 @@ impl RawMutex {
         false
     }
 
+    /// Gives the lock up. With `fair`, whoever waits first gets it, starved or not.
+    #[inline]
+    fn release(&self, fair: bool) {
+        self.owner.released();
+        if self
+            .state
+            .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            self.unlock_slow(fair);
+        }
+    }
+
     #[cold]
-    fn unlock_slow(&self) {
+    fn unlock_slow(&self, fair: bool) {
         let mut guard = self.queue.lock();
         let claimed = guard.claim_next();
         let more = if guard.is_empty() { 0 } else { WAITERS };
@@ -177,7 +191,7 @@ impl RawMutex {
             // SAFETY: the token of a waiter that takes a hand-over is the address of a
             // `Waiting` on its frame, where it stays in its wait until it is woken, below.
             let waiting = unsafe { &*(claimed.token() as *const Waiting) };
-            if waiting.starved {
+            if waiting.starved || fair {
                 waiting.handed.set(true);
                 keep = LOCKED;
             }
@@ -288,19 +302,27 @@ unsafe impl lock_api::RawMutex for RawMutex {
     #[inline]
     unsafe fn unlock(&self) {
         note_given_up(self.address());
-        self.owner.released();
-        if self
-            .state
-            .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
-            .is_err()
-        {
-            self.unlock_slow();
-        }
+        self.release(false);
     }
 
     #[inline]
     fn is_locked(&self) -> bool {
         self.state.load(Ordering::Relaxed) & LOCKED != 0
+    }
+}
+
+// SAFETY: as above: given up, or passed on by its holder.
+unsafe impl lock_api::RawMutexFair for RawMutex {
+    unsafe fn unlock_fair(&self) {
+        self.release(true);
+    }
+
+    unsafe fn bump(&self) {
+        if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
+            // SAFETY: as the caller promises.
+            unsafe { self.unlock_fair() };
+            lock_api::RawMutex::lock(self);
+        }
     }
 }
 

@@ -177,6 +177,70 @@ fn a_waiter_is_served_while_another_locks_again_and_again() {
     });
 }
 
+// A fair unlocking hands the lock to the first in the queue: whoever locks again at once comes
+// after it. So does a bump, which keeps the lock if nobody waits.
+#[test]
+fn a_fair_unlocking_passes_nobody_over() {
+    with_workers(1, || {
+        for bumps in [false, true] {
+            let lock = Arc::new(Mutex::new(Vec::new()));
+            let mut guard = lock.lock();
+            MutexGuard::bump(&mut guard);
+            let waiters: Vec<_> = (0..3)
+                .map(|n| {
+                    let own = Arc::clone(&lock);
+                    let waiter = spawn(move || own.lock().push(n));
+                    until_waiting(waiter.id(), "locking");
+                    waiter
+                })
+                .collect();
+            if bumps {
+                MutexGuard::bump(&mut guard);
+            } else {
+                MutexGuard::unlock_fair(guard);
+                assert!(lock.is_locked(), "it is the first one's");
+                guard = lock.lock();
+            }
+            // It came back behind those who stood there before.
+            assert_eq!(*guard, [0, 1, 2]);
+            MutexGuard::unlock_fair(guard);
+            for waiter in waiters {
+                waiter.join().unwrap();
+            }
+            assert!(!lock.is_locked());
+        }
+    });
+    // Handed from thread to coroutine and back, under strain.
+    on_each(|| {
+        let lock = Arc::new(Mutex::new(0));
+        let partners: Vec<_> = (0..4)
+            .map(|n| {
+                let lock = Arc::clone(&lock);
+                let body = move || {
+                    for round in 0..2_000 {
+                        let mut guard = lock.lock();
+                        *guard += 1;
+                        match round % 3 {
+                            0 => MutexGuard::unlock_fair(guard),
+                            1 => MutexGuard::bump(&mut guard),
+                            _ => {}
+                        }
+                    }
+                };
+                if n == 0 {
+                    thread::spawn(body)
+                } else {
+                    spawn(body)
+                }
+            })
+            .collect();
+        for partner in partners {
+            partner.join().unwrap();
+        }
+        assert_eq!(*lock.lock(), 8_000);
+    });
+}
+
 // All who wait get the lock, each once.
 #[test]
 fn every_waiter_is_served() {
