@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::wait::in_coroutine;
+use crate::watcher;
 
 /// One function on a stack. Inlined ones count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,8 @@ pub struct Folded {
 /// Names the frames of a stack.
 pub fn resolve(pcs: &[usize]) -> Folded {
     if in_coroutine() {
-        let found = std::thread::scope(|s| s.spawn(|| fold(&named(pcs))).join());
+        let look_up = || std::thread::scope(|s| s.spawn(|| fold(&named(pcs))).join());
+        let found = watcher::excuse(look_up);
         return found.unwrap_or_default();
     }
     fold(&named(pcs))

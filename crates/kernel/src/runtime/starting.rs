@@ -74,7 +74,7 @@ impl Runtime {
                 visitors: AtomicUsize::new(0),
                 post: Post::new(),
                 kept: AtomicBool::new(false),
-                in_panic_hook: AtomicBool::new(false),
+                excused: AtomicBool::new(false),
                 counts: Counts::default(),
                 beat_ns: AtomicU64::new(clock::now_ns()),
                 roused_ns: AtomicU64::new(0),

@@ -5,6 +5,7 @@ use std::mem::{self, ManuallyDrop};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::record::Record;
+use crate::watcher;
 use crate::worker::Worker;
 
 thread_local! {
@@ -73,20 +74,14 @@ pub fn panicked_waits() -> u64 {
 /// Marks the calling thread as inside a panic hook for as long as `f` runs: a wait blocks it, and
 /// the watcher does not tell of the coroutine.
 pub fn mark_panic_hook<R>(f: impl FnOnce() -> R) -> R {
-    fn set(inside: bool) -> bool {
-        if let Some(worker) = Worker::current() {
-            worker.me().in_panic_hook.store(inside, Ordering::Relaxed);
-        }
-        IN_PANIC_HOOK.replace(inside)
-    }
     struct Reset(bool);
     impl Drop for Reset {
         fn drop(&mut self) {
-            set(self.0);
+            IN_PANIC_HOOK.set(self.0);
         }
     }
-    let _reset = Reset(set(true));
-    f()
+    let _reset = Reset(IN_PANIC_HOOK.replace(true));
+    watcher::excuse(f)
 }
 
 /// Runs `f`, in which a wait that would park panics instead.

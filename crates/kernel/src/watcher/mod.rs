@@ -24,7 +24,7 @@
 //!   is in its deque or was placed there is stolen as ever. Coroutines that have started, and
 //!   closures pinned to the worker, can't move and wait.
 //! - tells on standard error who it is: name, id, spawn site and a backtrace; see `sample`. Not of
-//!   one that is in the panic hook: that is told of already, and symbols take long to be found.
+//!   one that is about a panic or another report: symbols take long to be found; see `excuse`.
 //!
 //! It does not preempt: suspending a coroutine inside a signal handler is unsound.
 
@@ -43,7 +43,7 @@ use crate::clock;
 use crate::inspect::Frames;
 use crate::record::{self, Record, Snapshot};
 use crate::runtime::Shared;
-use crate::worker::WorkerShared;
+use crate::worker::{Worker, WorkerShared};
 
 /// How long a coroutine may keep its worker before it is told of, unless said otherwise.
 pub const PATIENCE: Duration = Duration::from_millis(10);
@@ -224,6 +224,24 @@ pub(crate) fn threads() -> usize {
     usize::from(list().thread.is_some())
 }
 
+/// Has nobody told of the calling worker's coroutine while `f` runs, which does not wait: it is the
+/// runtime that takes its time, over a report.
+pub(crate) fn excuse<R>(f: impl FnOnce() -> R) -> R {
+    struct Reset(Option<(&'static Worker, bool)>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            if let Some((worker, before)) = self.0 {
+                worker.me().excused.store(before, Ordering::Relaxed);
+            }
+        }
+    }
+    let _reset = Reset(Worker::current().map(|worker| {
+        let before = worker.me().excused.swap(true, Ordering::Relaxed);
+        (worker, before)
+    }));
+    f()
+}
+
 /// Called by a worker that wakes.
 #[inline]
 pub(crate) fn note_awake() {
@@ -349,7 +367,7 @@ impl Watched {
                 {
                     look.kept = true;
                     worker.note_kept();
-                    if !worker.in_panic_hook.load(Ordering::Relaxed) {
+                    if !worker.excused.load(Ordering::Relaxed) {
                         tell(&shared, index, &task, now_ns - look.since_ns);
                     }
                 }

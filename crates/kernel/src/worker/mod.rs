@@ -123,8 +123,8 @@ pub(crate) struct WorkerShared {
     /// Where the watcher finds it; and whether the watcher found it kept by one coroutine.
     pub(crate) post: Post,
     pub(crate) kept: AtomicBool,
-    /// Whether its thread is in the panic hook, which may take its time over a backtrace.
-    pub(crate) in_panic_hook: AtomicBool,
+    /// Whether its thread is kept by the runtime's own doing; see `watcher::excuse`.
+    pub(crate) excused: AtomicBool,
     pub(crate) counts: Counts,
     /// Clock nanoseconds at which it was last seen in its loop.
     pub(crate) beat_ns: AtomicU64,
