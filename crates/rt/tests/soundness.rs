@@ -111,6 +111,30 @@ fn a_selected_send_on_another_thread_drops_no_message_that_must_not_leave() {
     }
 }
 
+/// The same when the thread it was made on has ended: the next thread has its stack, and what is
+/// its own lies where that of the other lay, by which it was told.
+#[test]
+fn a_select_outlives_its_thread() {
+    let strayed = Arc::default();
+    let select = thread::scope(|s| {
+        let made = s.spawn(|| {
+            let (sender, receiver) = bounded(1);
+            sender.send(Stays::new(&strayed)).expect("there is room");
+            let mut select = Select::new();
+            select.recv(Box::leak(Box::new(receiver)));
+            select
+        });
+        made.join().unwrap()
+    });
+    let other = thread::spawn(move || {
+        let mut select = select;
+        let operation = select.select();
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(operation))).is_err());
+    });
+    other.join().unwrap();
+    assert_eq!(strayed.load(Ordering::SeqCst), 0);
+}
+
 /// Polls a future once, for nobody.
 fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))

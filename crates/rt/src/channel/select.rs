@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ropewalk_kernel::wait::{Joined, Limit, Place as Queued, Reason, Selected, spend, wait_any};
 
@@ -67,7 +68,7 @@ pub struct Entry<'a> {
     arm: &'a (dyn Arm + 'a),
     pub(super) index: usize,
     /// The thread on which it was made, where messages may be dropped.
-    home: usize,
+    home: u64,
 }
 
 // SAFETY: a sender or receiver whose messages aren't `Send` must not be used from elsewhere. What
@@ -90,10 +91,19 @@ thread_local! {
     static STATE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Names the thread by where something of its own lies. Only a thread that comes after this one's
-/// end may have the same name.
-fn here() -> usize {
-    STATE.with(|place| std::ptr::from_ref(place) as usize)
+/// A number that no other thread has, ever: a thread may lie where one lay that has ended, whose
+/// operations live.
+fn here() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    thread_local!(static NUMBER: Cell<u64> = const { Cell::new(0) });
+    match NUMBER.get() {
+        0 => {
+            let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+            NUMBER.set(number);
+            number
+        }
+        number => number,
+    }
 }
 
 /// Puts `entries` in random order: xorshift32 (Marsaglia 2003), one state per thread.
@@ -103,7 +113,8 @@ fn shuffle(entries: &mut [Entry<'_>]) {
     }
     let mut state = STATE.get();
     if state == 0 {
-        state = (here() >> 4) as u32 | 1;
+        // Multiplied by what spreads small numbers (Knuth 6.4).
+        state = (here() as u32).wrapping_mul(0x9E37_79B9) | 1;
     }
     for last in 1..entries.len() {
         state ^= state << 13;
