@@ -25,7 +25,8 @@ use crate::cancel::WaitError;
 
 /// Lets one wait for many to finish; mirrors crossbeam's `WaitGroup`.
 ///
-/// Each participant holds a clone and drops it when it is done.
+/// Each participant holds a clone and drops it when it is done. As all clones share one
+/// allocation, making a group is not `const`, unlike the others of this module.
 ///
 /// # Examples
 ///

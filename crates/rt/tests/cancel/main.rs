@@ -14,3 +14,4 @@ mod races;
 #[allow(dead_code)]
 mod stage;
 mod tokens;
+mod waits;
