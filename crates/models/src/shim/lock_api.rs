@@ -34,6 +34,21 @@ pub unsafe trait RawMutex {
 /// # Safety
 ///
 /// As `lock_api`'s.
+pub unsafe trait RawMutexFair: RawMutex {
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    unsafe fn unlock_fair(&self);
+
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    unsafe fn bump(&self);
+}
+
+/// # Safety
+///
+/// As `lock_api`'s.
 pub unsafe trait RawMutexTimed: RawMutex {
     type Duration;
     type Instant;
