@@ -223,6 +223,40 @@ fn a_guard_unlocked_inside_no_wait_has_its_lock_again() {
     });
 }
 
+/// The same of those that hand the lock over, which whoever waited has then for sure.
+#[test]
+fn a_guard_that_hands_its_lock_over_inside_no_wait_has_it_again() {
+    on_both(|| {
+        let lock: &'static Mutex<()> = Box::leak(Box::default());
+        for bumps in [false, true] {
+            let inside = Arc::new(AtomicBool::new(false));
+            let mut guard = lock.lock();
+            let waiter = thread::spawn({
+                let inside = Arc::clone(&inside);
+                move || {
+                    let _guard = lock.lock();
+                    inside.store(true, Ordering::SeqCst);
+                    thread::sleep(Duration::from_millis(50));
+                    inside.store(false, Ordering::SeqCst);
+                }
+            });
+            thread::sleep(Duration::from_millis(50));
+            no_wait(|| {
+                if bumps {
+                    MutexGuard::bump(&mut guard);
+                } else {
+                    MutexGuard::unlocked_fair(&mut guard, || {});
+                }
+            });
+            assert!(!inside.load(Ordering::SeqCst));
+            assert!(lock.try_lock().is_none());
+            drop(guard);
+            waiter.join().unwrap();
+            assert!(lock.try_lock().is_some());
+        }
+    });
+}
+
 /// The same of locks for readers and writers.
 #[test]
 fn a_read_write_guard_unlocked_inside_no_wait_has_its_lock_again() {

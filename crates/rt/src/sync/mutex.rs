@@ -314,6 +314,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 // SAFETY: as above: given up, or passed on by its holder.
 unsafe impl lock_api::RawMutexFair for RawMutex {
     unsafe fn unlock_fair(&self) {
+        note_given_up(self.address());
         self.release(true);
     }
 
