@@ -10,6 +10,7 @@ use crate::rt::sync::Mutex;
 use crate::rt::sync::condvar::Condvar;
 use crate::rt::sync::mutex::MutexExt;
 use crate::shim::clock;
+use crate::shim::lock_api::MutexGuard;
 use crate::wait::block_on;
 
 type Count = Arc<Mutex<usize>>;
@@ -22,6 +23,10 @@ fn count() -> Count {
 #[derive(Clone, Copy)]
 enum How {
     Plain(Who),
+    /// Unlocks by handing the lock over.
+    Fair(Who),
+    /// Lets others have the lock in between.
+    Bumping(Who),
     /// With a deadline that passes.
     Timed(Who),
     Async,
@@ -33,6 +38,16 @@ enum How {
 fn add(count: &Mutex<usize>, how: How) -> bool {
     match how {
         How::Plain(who) => who.run(|| *count.lock() += 1),
+        How::Fair(who) => who.run(|| {
+            let mut guard = count.lock();
+            *guard += 1;
+            MutexGuard::unlock_fair(guard);
+        }),
+        How::Bumping(who) => who.run(|| {
+            let mut guard = count.lock();
+            MutexGuard::bump(&mut guard);
+            *guard += 1;
+        }),
         How::Timed(who) => {
             return who.run(|| {
                 let guard = count.try_lock_for(Duration::ZERO);
@@ -108,6 +123,22 @@ fn a_future_locks() {
 fn a_future_that_is_dropped_loses_no_unlock() {
     holds(2, || {
         three_lock([How::AsyncGivenUp, How::Plain(Who::Thread)])
+    });
+}
+
+#[test]
+fn a_fair_unlocking_hands_over_to_one() {
+    holds(2, || {
+        three_lock([How::Fair(Who::Thread), How::Fair(Who::Coroutine)])
+    });
+    holds(2, || {
+        three_lock([How::Fair(Who::Thread), How::Timed(Who::Thread)])
+    });
+    holds(2, || {
+        three_lock([How::Fair(Who::Thread), How::AsyncGivenUp])
+    });
+    holds(2, || {
+        three_lock([How::Bumping(Who::Thread), How::Plain(Who::Thread)])
     });
 }
 

@@ -57,6 +57,21 @@ pub unsafe trait RawMutexTimed: RawMutex {
     fn try_lock_until(&self, deadline: Self::Instant) -> bool;
 }
 
+/// # Safety
+///
+/// As `lock_api`'s.
+pub unsafe trait RawMutexFair: RawMutex {
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    unsafe fn unlock_fair(&self);
+
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    unsafe fn bump(&self);
+}
+
 /// Checks that what it guards has one user at a time.
 pub struct Mutex<R, T: ?Sized> {
     raw: R,
@@ -125,6 +140,20 @@ pub struct MutexGuard<'a, R: RawMutex, T: ?Sized> {
 impl<'a, R: RawMutex, T: ?Sized> MutexGuard<'a, R, T> {
     pub fn mutex(guard: &MutexGuard<'a, R, T>) -> &'a Mutex<R, T> {
         guard.mutex
+    }
+}
+
+impl<R: RawMutexFair, T: ?Sized> MutexGuard<'_, R, T> {
+    pub fn unlock_fair(guard: Self) {
+        let raw = &guard.mutex.raw;
+        std::mem::forget(guard);
+        // SAFETY: the guard that was forgotten held the lock.
+        unsafe { raw.unlock_fair() };
+    }
+
+    pub fn bump(guard: &mut Self) {
+        // SAFETY: the guard holds the lock, and is borrowed meanwhile.
+        unsafe { guard.mutex.raw.bump() };
     }
 }
 
