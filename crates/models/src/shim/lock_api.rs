@@ -57,21 +57,6 @@ pub unsafe trait RawMutexTimed: RawMutex {
     fn try_lock_until(&self, deadline: Self::Instant) -> bool;
 }
 
-/// # Safety
-///
-/// As `lock_api`'s.
-pub unsafe trait RawMutexFair: RawMutex {
-    /// # Safety
-    ///
-    /// The caller holds the lock.
-    unsafe fn unlock_fair(&self);
-
-    /// # Safety
-    ///
-    /// The caller holds the lock.
-    unsafe fn bump(&self);
-}
-
 /// Checks that what it guards has one user at a time.
 pub struct Mutex<R, T: ?Sized> {
     raw: R,
