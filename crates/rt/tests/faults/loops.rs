@@ -29,10 +29,18 @@ struct Holdings {
 
 impl Holdings {
     fn count() -> Holdings {
-        let entries = |folder| std::fs::read_dir(folder).map_or(0, Iterator::count);
+        let entries = |folder| std::fs::read_dir(folder).into_iter().flatten().flatten();
+        // Threads of the blocking pool idle for a while before they leave, each time anew: how
+        // many there are at once is a matter of who met whom.
+        let blocking = |thread: &std::fs::DirEntry| {
+            std::fs::read_to_string(thread.path().join("comm"))
+                .is_ok_and(|name| name.starts_with("ropewalk-block"))
+        };
         Holdings {
-            descriptors: entries("/proc/self/fd"),
-            threads: entries("/proc/self/task"),
+            descriptors: entries("/proc/self/fd").count(),
+            threads: entries("/proc/self/task")
+                .filter(|thread| !blocking(thread))
+                .count(),
             stacks: ropewalk_kernel::stack::counts().in_use,
             coroutines: coroutine::count(),
         }
