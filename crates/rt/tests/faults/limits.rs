@@ -6,7 +6,7 @@
 //! for one process: it stands in below, beside the limit on address space.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use ropewalk_rt::net::{TcpListener, TcpStream};
@@ -143,8 +143,17 @@ fn without_room(test: &str, limit: fn()) {
             .stack_size(1 << 20)
             .build()
             .unwrap();
-        runtime.run(|| ());
-        limit();
+        // While both workers are kept, all are spawned and looked at: what that allocates is there
+        // when stacks take the room, and Rust ends a process that gets no memory for the rest.
+        let kept = Arc::new(Barrier::new(3));
+        for _ in 0..2 {
+            let kept = Arc::clone(&kept);
+            drop(runtime.spawn(move || {
+                kept.wait();
+                kept.wait();
+            }));
+        }
+        kept.wait();
         let gate = Arc::new(Event::new());
         let handles: Vec<_> = (0..400)
             .map(|n| {
@@ -160,6 +169,9 @@ fn without_room(test: &str, limit: fn()) {
             let tasks = runtime.list();
             tasks.iter().filter(|task| task.is_started()).count()
         };
+        asleep();
+        limit();
+        kept.wait();
         while asleep() < 10 {
             std::thread::sleep(Duration::from_millis(1));
         }
