@@ -210,10 +210,11 @@ impl Keeper {
                 self.look(index);
             }
         }
-        self.inner.state().kept = true;
+        // Before the pool can be seen to have ended: the program may end with it.
         if let Some(output) = self.output.take() {
             output.finish();
         }
+        self.inner.state().kept = true;
         self.inner.attend();
     }
 
