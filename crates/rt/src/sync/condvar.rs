@@ -194,11 +194,11 @@ impl Condvar {
             notified: Cell::new(false),
         };
         let queue = self.queue.lock();
-        // SAFETY: the address of the frame of a waiter, which leaves it after it has left this
-        // queue, which is locked; what lock it waits with doesn't change.
-        let first = queue
-            .first_token()
-            .map(|token| unsafe { (*(token as *const Frame)).lock });
+        let first = queue.first_token().map(|token| {
+            // SAFETY: the address of the frame of a waiter, which leaves it after it has left this
+            // queue, which is locked; what lock it waits with doesn't change.
+            unsafe { (*(token as *const Frame)).lock }
+        });
         if first.is_some_and(|lock| !std::ptr::eq(lock, raw)) {
             drop(queue);
             panic!("a condition is waited for with two mutexes at once");
