@@ -8,6 +8,11 @@ const DEED: &str = "ROPEWALK_TEST_DEED";
 /// calls this and these variables. Gives what it did and said; `None` in that process.
 pub(crate) fn alone(test: &str, variables: &[(&str, &str)], deed: impl FnOnce()) -> Option<Output> {
     if std::env::var_os(DEED).is_some() {
+        // What a shell starts in the background has these ignored, and so has what that starts.
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: the default action is no function of ours.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
         deed();
         return None;
     }
