@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ropewalk_kernel::runtime::Runtime;
 use ropewalk_kernel::wait::{self, Limit, Reason, WaitQueue};
 
 use super::{runtime_with, spawn};
@@ -23,6 +24,16 @@ fn threads_called(prefix: &str) -> usize {
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
         .filter(|name| name.starts_with(prefix))
         .count()
+}
+
+/// Waits until nobody is left of a runtime but one coroutine, which has parked for ever.
+fn until_one_is_parked(runtime: &Runtime) {
+    loop {
+        match &runtime.living()[..] {
+            [one] if one.reason == Reason::Condition => return,
+            _ => std::thread::yield_now(),
+        }
+    }
 }
 
 /// Rule 1. A coroutine parks with a pattern on its stack whose address is known outside. Its
@@ -48,6 +59,7 @@ fn an_abandoned_coroutine_keeps_its_thread_and_stack() {
             wait::yield_now();
         }
     });
+    until_one_is_parked(&runtime);
     let left = runtime
         .shutdown(Duration::ZERO)
         .expect_err("one is left")
@@ -87,7 +99,6 @@ fn an_abandoned_coroutine_keeps_its_thread_and_stack() {
 /// Broken on purpose: drop the host's switch when its worker stops (corosensei unwinds).
 #[test]
 fn the_end_of_a_runtime_unwinds_nobody() {
-    static PARKED: AtomicBool = AtomicBool::new(false);
     static DROPPED: AtomicBool = AtomicBool::new(false);
 
     struct Guard;
@@ -98,18 +109,14 @@ fn the_end_of_a_runtime_unwinds_nobody() {
     }
 
     for workers in [1, 2] {
-        PARKED.store(false, Ordering::SeqCst);
         let runtime = runtime_with(workers, None, "rule2");
         runtime.run(Location::caller(), || {
             drop(spawn(|| {
                 let _guard = Guard;
-                PARKED.store(true, Ordering::SeqCst);
                 park_for_ever();
             }));
-            while !PARKED.load(Ordering::SeqCst) {
-                wait::yield_now();
-            }
         });
+        until_one_is_parked(&runtime);
         let left = runtime.shutdown(Duration::ZERO).expect_err("one is left");
         assert_eq!(left.left.len(), 1);
         assert!(
