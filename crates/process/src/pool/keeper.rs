@@ -280,6 +280,15 @@ impl Keeper {
         let Some(worker) = &mut self.places[index].worker else {
             return;
         };
+        // Before it is listened to: what it has said was said by then, and is heard.
+        let ended = match worker.child.try_wait() {
+            Ok(ended) => ended,
+            Err(_) => {
+                // Somebody else has reaped it, as a handler of SIGCHLD might: it is gone.
+                use std::os::unix::process::ExitStatusExt;
+                Some(ExitStatus::from_raw(0))
+            }
+        };
         if let Some(starting) = &mut worker.starting {
             let late = starting.deadline <= Instant::now();
             match hear(&starting.shared) {
@@ -287,7 +296,7 @@ impl Keeper {
                     self.ready(index);
                 }
                 Some(Hello::Failed(why)) => starting.why = Some(why),
-                None if late && starting.why.is_none() => {
+                None if late && ended.is_none() && starting.why.is_none() => {
                     let patience = self.inner.settings.handshake_timeout;
                     starting.why = Some(format!("it was not ready after {patience:?}"));
                     // It can fail only for a process that has ended.
@@ -296,17 +305,8 @@ impl Keeper {
                 None => {}
             }
         }
-        let Some(worker) = &mut self.places[index].worker else {
-            return;
-        };
-        match worker.child.try_wait() {
-            Ok(None) => {}
-            Ok(Some(status)) => self.died(index, status),
-            Err(_) => {
-                // Somebody else has reaped it, as a handler of SIGCHLD might: it is gone.
-                use std::os::unix::process::ExitStatusExt;
-                self.died(index, ExitStatus::from_raw(0));
-            }
+        if let Some(status) = ended {
+            self.died(index, status);
         }
     }
 
