@@ -51,6 +51,11 @@ impl Fate {
         }
     }
 
+    /// Whether it is the end of its process.
+    pub(crate) fn is_deadly(self) -> bool {
+        !matches!(self, Fate::Return | Fate::Late(_) | Fate::Panic)
+    }
+
     /// Meets it: comes back only from the first two.
     pub(crate) fn meet(self) {
         match self {
