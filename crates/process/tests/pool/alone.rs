@@ -28,25 +28,36 @@ pub(crate) fn run(test: &str) -> String {
     stdout
 }
 
-/// Looks until `done`; a test fails that waits for ten seconds.
+/// Looks until `done`; a test fails that waits for a minute.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     use std::time::{Duration, Instant};
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Says whether a process lives (a zombie doesn't).
-pub(crate) fn lives(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+/// Says whether a process has been stopped, with all of its threads.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
     };
-    let state = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim().chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
+    let mut threads = threads.filter_map(Result::ok);
+    threads.all(|thread| state(&thread.path().join("stat")) == Some('T'))
+}
+
+/// Says whether a process lives (a zombie doesn't).
+pub(crate) fn lives(pid: u32) -> bool {
+    !matches!(
+        state(format!("/proc/{pid}/stat").as_ref()),
+        Some('Z' | 'X') | None
+    )
+}
+
+/// The state in a `stat` file; it stands behind the name, which may have anything in it.
+fn state(stat: &std::path::Path) -> Option<char> {
+    let stat = std::fs::read_to_string(stat).ok()?;
+    stat.rsplit(')').next()?.trim().chars().next()
 }

@@ -8,7 +8,7 @@ use ropewalk_process::ProcessPool;
 use ropewalk_rt::JoinError;
 use ropewalk_rt::executor::RunTask;
 
-use crate::alone::{self, lives, wait_for};
+use crate::alone::{self, is_stopped, lives, wait_for};
 use crate::tasks;
 
 #[track_caller]
@@ -157,6 +157,10 @@ fn a_worker_that_is_stopped_holds_up_its_own_task_alone() {
         assert_eq!(handle.join().unwrap(), n * n);
     }
     assert!(!stuck.is_finished());
+    // Cancelled before it has begun, it would harm nobody.
+    wait_for("it to be stopped", || {
+        pool.pids().into_iter().any(is_stopped)
+    });
     stuck.cancel();
     wait_for("a replacement", || pool.insight().ended_workers == 1);
 }
@@ -197,6 +201,8 @@ fn tasks_that_a_stopped_worker_does_not_begin_are_run_by_others() {
     wait_for("two workers", || pool.pids().len() == 2);
     let stopped = pool.pids()[0];
     kill_process(Pid::from_raw(stopped as i32).unwrap(), Signal::STOP).unwrap();
+    // Its threads go on until they hear of it: one might begin, and be stopped in the midst of it.
+    wait_for("it to be stopped", || is_stopped(stopped));
     let handles: Vec<_> = (0..100)
         .map(|n| pool.submit(tasks::square, (n,)).unwrap())
         .collect();

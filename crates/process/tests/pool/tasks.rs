@@ -96,7 +96,7 @@ pub(crate) fn hides_the_next_task() -> bool {
         u64::from_str_radix(start, 16).unwrap()
     });
     let starts: Vec<u64> = starts.collect();
-    for _ in 0..5000 {
+    for _ in 0..60_000 {
         for start in &starts {
             let slots = (0..16).map(|slot| start + HEADER + slot * SLOT);
             let words: Vec<(u64, u32)> = slots
