@@ -320,7 +320,7 @@ mod tests {
     /// Everything that must not be reached from the root, and what may be.
     #[test]
     fn never_outside_the_root() {
-        let outer = std::env::temp_dir().join(format!("ropewalk-root-{}", std::process::id()));
+        let outer = std::env::temp_dir().join(format!("ropewalk-outside-{}", std::process::id()));
         let root = outer.join("root");
         fs::create_dir_all(root.join("sub/deep")).unwrap();
         fs::write(outer.join("secret"), "secret").unwrap();
