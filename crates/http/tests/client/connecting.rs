@@ -1,24 +1,26 @@
 //! Names, addresses, refusals: what happens before a connection is there.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use ropewalk_http::client::Client;
 
 use super::script::{Server, each_way, ok};
 
-/// An address where nobody listens: bound once, then let go.
-fn nobody() -> std::net::SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+/// A socket bound to an address of its own.
+fn bound() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
 }
 
 #[test]
 fn a_refused_connection_names_the_address() {
     each_way(|| {
-        let addr = nobody();
+        // Bound, so that nobody else listens there, and not listening.
+        let (_nobody, addr) = bound();
         let e = Client::new()
             .get(format!("http://{addr}/x"))
             .send()
@@ -99,18 +101,8 @@ fn ipv6_literals_work() {
 #[test]
 fn a_connect_that_hangs_ends_at_its_timeout() {
     each_way(|| {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket
-            .bind(
-                &"127.0.0.1:0"
-                    .parse::<std::net::SocketAddr>()
-                    .unwrap()
-                    .into(),
-            )
-            .unwrap();
+        let (socket, addr) = bound();
         socket.listen(0).unwrap();
-        let addr = socket.local_addr().unwrap().as_socket().unwrap();
         let mut queued = Vec::new();
         while let Ok(stream) =
             std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(200))
@@ -131,7 +123,7 @@ fn a_connect_that_hangs_ends_at_its_timeout() {
 /// The right to a connection is given back when connecting fails.
 #[test]
 fn a_failed_connect_frees_its_place() {
-    let addr = nobody();
+    let (_nobody, addr) = bound();
     let client = Client::builder()
         .connections_per_host_max(1)
         .build()
