@@ -24,7 +24,10 @@ impl Site {
     }
 
     pub(super) fn with(config: Config, app: App) -> Site {
-        let server = Server::bind("127.0.0.1:0").unwrap().config(config);
+        Site::serving(Server::bind("127.0.0.1:0").unwrap().config(config), app)
+    }
+
+    fn serving(server: Server, app: App) -> Site {
         let addr = server.local_addr().unwrap();
         let handle = server.handle();
         let serving = Some(ropewalk_rt::spawn(move || server.serve(app)));
@@ -35,14 +38,16 @@ impl Site {
         }
     }
 
+    /// As [`with`](Self::with), and a client that had sent `request` before the server began.
+    pub(super) fn with_early(config: Config, app: App, request: &str) -> (Site, Peer) {
+        let server = Server::bind("127.0.0.1:0").unwrap().config(config);
+        let mut peer = Peer::new(TcpStream::connect(server.local_addr().unwrap()).unwrap());
+        peer.send(request);
+        (Site::serving(server, app), peer)
+    }
+
     pub(super) fn connect(&self) -> Peer {
-        let stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(LONG)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Peer {
-            stream,
-            received: Vec::new(),
-        }
+        Peer::new(TcpStream::connect(self.addr).unwrap())
     }
 
     /// Cancels who serves.
@@ -91,6 +96,15 @@ impl Answer {
 }
 
 impl Peer {
+    pub(super) fn new(stream: TcpStream) -> Peer {
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Peer {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
     pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
