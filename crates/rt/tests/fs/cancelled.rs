@@ -7,6 +7,7 @@ use std::time::Duration;
 use ropewalk_rt::cancel::{self, Token};
 use ropewalk_rt::fs::{self, File};
 
+use crate::process::well_alone;
 use crate::scratch::Scratch;
 use crate::stage::on_each;
 
@@ -73,18 +74,22 @@ fn who_is_cancelled_begins_nothing_that_waits() {
     });
 }
 
+// In a process of its own: while another test starts one, that has the closed descriptor for a moment,
+// too.
 #[test]
 fn a_file_is_closed_by_who_is_cancelled_too() {
-    on_each(|| {
-        let scratch = Scratch::new();
-        let path = scratch.path("a");
-        let mut file = File::create(&path).unwrap();
-        io::Write::write_all(&mut file, b"x").unwrap();
-        file.lock().unwrap();
-        let token = Token::new();
-        token.cancel();
-        token.run(|| drop(file));
-        // Closed when the drop returns: the lock is free.
-        File::open(&path).unwrap().try_lock().unwrap();
+    well_alone(&[], || {
+        on_each(|| {
+            let scratch = Scratch::new();
+            let path = scratch.path("a");
+            let mut file = File::create(&path).unwrap();
+            io::Write::write_all(&mut file, b"x").unwrap();
+            file.lock().unwrap();
+            let token = Token::new();
+            token.cancel();
+            token.run(|| drop(file));
+            // Closed when the drop returns: the lock is free.
+            File::open(&path).unwrap().try_lock().unwrap();
+        });
     });
 }

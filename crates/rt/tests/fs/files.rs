@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use ropewalk_rt::fs::{self, File, FileTimes, OpenOptions, Permissions};
 
+use crate::process::well_alone;
 use crate::scratch::Scratch;
 use crate::stage::on_each;
 
@@ -197,27 +198,31 @@ fn lengths_times_permissions_and_metadata() {
     });
 }
 
+// In a process of its own: while another test starts one, that has the closed descriptor for a moment,
+// too.
 #[test]
 fn advisory_locks_keep_others_out() {
-    on_each(|| {
-        let scratch = Scratch::new();
-        let path = scratch.file("a", b"");
-        let (one, other) = (File::open(&path).unwrap(), File::open(&path).unwrap());
-        one.lock().unwrap();
-        assert!(matches!(
-            other.try_lock(),
-            Err(fs::TryLockError::WouldBlock)
-        ));
-        let waiting = ropewalk_rt::spawn(move || {
-            other.lock_shared().unwrap();
-            other
+    well_alone(&[], || {
+        on_each(|| {
+            let scratch = Scratch::new();
+            let path = scratch.file("a", b"");
+            let (one, other) = (File::open(&path).unwrap(), File::open(&path).unwrap());
+            one.lock().unwrap();
+            assert!(matches!(
+                other.try_lock(),
+                Err(fs::TryLockError::WouldBlock)
+            ));
+            let waiting = ropewalk_rt::spawn(move || {
+                other.lock_shared().unwrap();
+                other
+            });
+            one.unlock().unwrap();
+            let other = waiting.join().unwrap();
+            one.try_lock_shared().unwrap();
+            other.unlock().unwrap();
+            drop(one);
+            other.try_lock().unwrap();
         });
-        one.unlock().unwrap();
-        let other = waiting.join().unwrap();
-        one.try_lock_shared().unwrap();
-        other.unlock().unwrap();
-        drop(one);
-        other.try_lock().unwrap();
     });
 }
 

@@ -8,6 +8,7 @@ use ropewalk_rt::coroutine;
 use ropewalk_rt::fs::File;
 use ropewalk_rt::spawn;
 
+use crate::process::well_alone;
 use crate::scratch::Scratch;
 use crate::stage::{on_each, until};
 
@@ -68,25 +69,29 @@ fn creating_over_a_fifo_waits_for_a_reader() {
     });
 }
 
+// In a process of its own: while another test starts one, that has the closed descriptor for a moment,
+// too.
 #[test]
 fn a_fifo_for_both_or_without_waiting_opens_at_once() {
-    on_each(|| {
-        let scratch = Scratch::new();
-        let path = scratch.fifo("f");
-        let mut both = File::options().read(true).write(true).open(&path).unwrap();
-        both.write_all(b"self").unwrap();
-        let mut read = [0; 4];
-        both.read_exact(&mut read).unwrap();
-        assert_eq!(&read, b"self");
-        drop(both);
-        let mut options = File::options();
-        options.custom_flags(libc::O_NONBLOCK);
-        let reader = options.read(true).open(&path).unwrap();
-        // Its flag stays, and a read waits all the same; without a writer there is the end.
-        assert_eq!((&reader).read(&mut read).unwrap(), 0);
-        drop(reader);
-        let error = options.read(false).write(true).open(&path).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
+    well_alone(&[], || {
+        on_each(|| {
+            let scratch = Scratch::new();
+            let path = scratch.fifo("f");
+            let mut both = File::options().read(true).write(true).open(&path).unwrap();
+            both.write_all(b"self").unwrap();
+            let mut read = [0; 4];
+            both.read_exact(&mut read).unwrap();
+            assert_eq!(&read, b"self");
+            drop(both);
+            let mut options = File::options();
+            options.custom_flags(libc::O_NONBLOCK);
+            let reader = options.read(true).open(&path).unwrap();
+            // Its flag stays, and a read waits all the same; without a writer there is the end.
+            assert_eq!((&reader).read(&mut read).unwrap(), 0);
+            drop(reader);
+            let error = options.read(false).write(true).open(&path).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
+        });
     });
 }
 
@@ -149,13 +154,16 @@ fn a_reader_of_a_pipe_leaves_the_worker_to_others() {
     });
 }
 
+// In a process of its own, as above.
 #[test]
 fn a_broken_pipe_is_an_error() {
-    on_each(|| {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let error = File::from(OwnedFd::from(writer)).write(b"x").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    well_alone(&[], || {
+        on_each(|| {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let error = File::from(OwnedFd::from(writer)).write(b"x").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        });
     });
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ropewalk_rt::net::unix::{FDS_MAX, SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use ropewalk_rt::{coroutine, spawn};
 
+use crate::process::well_alone;
 use crate::stage::on_each;
 
 /// An abstract name that nobody else has.
@@ -27,7 +28,10 @@ impl Place {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let file = format!("ropewalk-{}-{next}.sock", std::process::id());
-        Place(std::env::temp_dir().join(file))
+        let path = std::env::temp_dir().join(file);
+        // What an earlier process of this number has left.
+        let _ = std::fs::remove_file(&path);
+        Place(path)
     }
 }
 
@@ -37,43 +41,46 @@ impl Drop for Place {
     }
 }
 
-// A path names a listener until somebody removes the file; dropping doesn't.
+// A path names a listener until somebody removes the file; dropping doesn't. In a process of its own:
+// while another test starts one, that has the closed listener for a moment, too.
 #[test]
 fn paths() {
-    on_each(|| {
-        let place = Place::new();
-        let missing = UnixStream::connect(&place.0).unwrap_err();
-        assert_eq!(missing.kind(), ErrorKind::NotFound);
-        let listener = UnixListener::bind(&place.0).unwrap();
-        let taken = UnixListener::bind(&place.0).unwrap_err();
-        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
-        assert_eq!(
-            listener.local_addr().unwrap().as_pathname(),
-            Some(&*place.0)
-        );
-        let mut client = UnixStream::connect(&place.0).unwrap();
-        let (mut server, from) = listener.accept().unwrap();
-        assert!(from.is_unnamed());
-        assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*place.0));
-        assert!(client.local_addr().unwrap().is_unnamed());
-        client.write_all(b"hello").unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut text = String::new();
-        server.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "hello");
-        drop(listener);
-        assert!(place.0.exists());
-        let refused = UnixStream::connect(&place.0).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        let long = "x".repeat(200);
-        assert_eq!(
-            UnixStream::connect(&long).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
-        assert_eq!(
-            UnixListener::bind(&long).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+    well_alone(&[], || {
+        on_each(|| {
+            let place = Place::new();
+            let missing = UnixStream::connect(&place.0).unwrap_err();
+            assert_eq!(missing.kind(), ErrorKind::NotFound);
+            let listener = UnixListener::bind(&place.0).unwrap();
+            let taken = UnixListener::bind(&place.0).unwrap_err();
+            assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+            assert_eq!(
+                listener.local_addr().unwrap().as_pathname(),
+                Some(&*place.0)
+            );
+            let mut client = UnixStream::connect(&place.0).unwrap();
+            let (mut server, from) = listener.accept().unwrap();
+            assert!(from.is_unnamed());
+            assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*place.0));
+            assert!(client.local_addr().unwrap().is_unnamed());
+            client.write_all(b"hello").unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut text = String::new();
+            server.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "hello");
+            drop(listener);
+            assert!(place.0.exists());
+            let refused = UnixStream::connect(&place.0).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+            let long = "x".repeat(200);
+            assert_eq!(
+                UnixStream::connect(&long).unwrap_err().kind(),
+                ErrorKind::InvalidInput
+            );
+            assert_eq!(
+                UnixListener::bind(&long).unwrap_err().kind(),
+                ErrorKind::InvalidInput
+            );
+        });
     });
 }
 
@@ -254,35 +261,37 @@ fn full_queues() {
     });
 }
 
-// ... for as long as their time-out, and no longer.
+// ... for as long as their time-out, and no longer. Alone for what is closed in it, as above.
 #[test]
 fn full_queues_and_timeouts() {
-    on_each(|| {
-        let addr = name();
-        let receiver = UnixDatagram::bind_addr(&addr).unwrap();
-        let sender = UnixDatagram::unbound().unwrap();
-        sender
-            .set_write_timeout(Some(Duration::from_millis(5)))
-            .unwrap();
-        let mut sent = 0;
-        let error = loop {
-            match sender.send_to_addr(b"x", &addr) {
-                Ok(_) => sent += 1,
-                Err(error) => break error,
+    well_alone(&[], || {
+        on_each(|| {
+            let addr = name();
+            let receiver = UnixDatagram::bind_addr(&addr).unwrap();
+            let sender = UnixDatagram::unbound().unwrap();
+            sender
+                .set_write_timeout(Some(Duration::from_millis(5)))
+                .unwrap();
+            let mut sent = 0;
+            let error = loop {
+                match sender.send_to_addr(b"x", &addr) {
+                    Ok(_) => sent += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            for _ in 0..sent {
+                receiver.recv(&mut [0; 1]).unwrap();
             }
-        };
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        for _ in 0..sent {
-            receiver.recv(&mut [0; 1]).unwrap();
-        }
-        receiver
-            .set_read_timeout(Some(Duration::from_millis(5)))
-            .unwrap();
-        let error = receiver.recv(&mut [0; 1]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        drop(receiver);
-        let error = sender.send_to_addr(b"x", &addr).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            receiver
+                .set_read_timeout(Some(Duration::from_millis(5)))
+                .unwrap();
+            let error = receiver.recv(&mut [0; 1]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            drop(receiver);
+            let error = sender.send_to_addr(b"x", &addr).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        });
     });
 }
 
