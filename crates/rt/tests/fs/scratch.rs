@@ -15,6 +15,8 @@ impl Scratch {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("ropewalk-fs-test-{}-{number}", std::process::id());
         let path = dir.join(name);
+        // What an earlier process of this number has left.
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).expect("a fresh directory");
         Scratch(path)
     }

@@ -30,6 +30,8 @@ impl Fifo {
     fn new(name: &str) -> Fifo {
         let file = format!("ropewalk-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(file);
+        // What an earlier process of this number has left.
+        let _ = std::fs::remove_file(&path);
         let c_path = CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: a path that ends with a zero.
         assert_eq!(unsafe { libc::mkfifo(c_path.as_ptr(), 0o600) }, 0);

@@ -114,9 +114,10 @@ fn connecting_in_time() {
             .connect_timeout(loopback(), Duration::ZERO)
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        let listener = TcpListener::bind(loopback()).unwrap();
-        let addr = listener.local_addr().unwrap();
-        drop(listener);
+        // Taken, so that nobody else listens there.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind(loopback()).unwrap();
+        let addr = silent.local_addr().unwrap();
         let socket = TcpSocket::new_v4().unwrap();
         let error = socket
             .connect_timeout(addr, Duration::from_secs(60))

@@ -114,7 +114,9 @@ fn connected() {
         let len = client.peek(&mut buf).unwrap();
         assert_eq!(&buf[..len], b"server");
         assert_eq!(client.recv_from(&mut buf).unwrap(), (6, addr));
-        drop(server);
+        // It hears the stranger only: to anybody else nobody is there. (The port of one that is
+        // closed may be somebody else's already.)
+        server.connect(stranger.local_addr().unwrap()).unwrap();
         client.send(b"anybody there?").unwrap();
         let refused = client.recv(&mut buf).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
@@ -402,6 +404,8 @@ fn batches() {
             (ErrorKind::TimedOut, true)
         );
         server.set_read_timeout(None).unwrap();
+        // The port stays taken: what is sent below must not come to somebody else.
+        let _kept = server.try_clone().unwrap();
         let receiving = spawn(move || server.recv_batch(&mut batch).map(|count| (count, batch)));
         coroutine::yield_now();
         // Of more than one call takes, the rest is the caller's.
