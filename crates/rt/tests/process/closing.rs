@@ -26,6 +26,8 @@ impl Fifo {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("ropewalk-closing-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        // What an earlier process of this number has left.
+        let _ = std::fs::remove_file(&path);
         let c_path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: a path that ends with a zero.
         assert_eq!(unsafe { libc::mkfifo(c_path.as_ptr(), 0o600) }, 0);
@@ -81,7 +83,8 @@ fn waiters(fifo: &Fifo) -> (Vec<Waiter>, impl Sized) {
     let signals = Signals::new([SIGUSR2]).unwrap();
     let waiters: Vec<Waiter> = vec![
         Box::new(move || ended(listener.accept())),
-        Box::new(move || ended((&near).write_all(&[0; 1 << 20]))),
+        // How much fits is the system's to say: more, once what is on its way has arrived.
+        Box::new(move || while (&near).write_all(&[0; 1 << 16]).is_ok() {}),
         Box::new(move || ended(sendfile(&file, &full_file, 0, u64::MAX))),
         Box::new(move || ended(udp.recv_from(&mut [0; 10]))),
         Box::new(move || ended(unix.recv(&mut [0; 10]))),

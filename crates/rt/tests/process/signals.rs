@@ -13,7 +13,7 @@ use ropewalk_rt::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signa
 use ropewalk_rt::{channel, coroutine, select};
 
 use crate::alone::{alone, well_alone};
-use crate::stage::{on_each, until, until_waiting};
+use crate::stage::{PATIENCE, on_each, until, until_waiting};
 
 /// Sends this process a signal.
 fn raise(signal: i32) {
@@ -270,7 +270,7 @@ fn a_waker_may_listen() {
         let mut next = pin!(receiver.recv_async());
         assert!(next.as_mut().poll(&mut context).is_pending());
         raise(SIGUSR1);
-        let inside = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        let inside = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(Ok(SIGUSR1)));
         raise(SIGUSR2);
         assert_eq!(inside.recv(), Ok(SIGUSR2));
@@ -278,7 +278,7 @@ fn a_waker_may_listen() {
         let mut none = pin!(receiver.recv_async());
         assert!(none.as_mut().poll(&mut context).is_pending());
         let dropping = std::thread::spawn(move || drop(signals));
-        let _inside = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        let _inside = told.recv_timeout(PATIENCE).unwrap();
         dropping.join().unwrap();
         assert!(none.as_mut().poll(&mut context).is_ready());
     });
