@@ -320,7 +320,7 @@ impl Place {
         self.number = members.last;
         let task = None;
         members.open.insert(self.number, Member { peer, task });
-        drop(members);
+        // Under the lock: who sees it among the members finds it counted.
         self.handlers.serving.fetch_add(1, Ordering::SeqCst);
     }
 
