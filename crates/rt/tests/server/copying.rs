@@ -183,6 +183,7 @@ fn a_file_is_sent_whole_however_slow_the_peer() {
         if let Err(error) = error {
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
+        near.set_write_timeout(None).unwrap();
         drop(far);
         let mut result = Ok(1);
         while let Ok(1..) = result {

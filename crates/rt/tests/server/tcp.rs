@@ -86,14 +86,19 @@ fn who_does_not_end_is_cancelled_and_who_does_not_mind_that_is_told() {
     on_each(|| {
         let go_on = Arc::new(Event::new());
         let stubborn = Arc::clone(&go_on);
+        let (begun, ended) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (begins, ends) = (Arc::clone(&begun), Arc::clone(&ended));
         let handler = move |mut stream: TcpStream, _peer: SocketAddr| -> io::Result<()> {
             let mut kind = [0];
             stream.read_exact(&mut kind)?;
+            begins.fetch_add(1, Ordering::SeqCst);
             if kind == *b"s" {
                 cancel::shield(|| stubborn.wait()).expect("shielded");
             }
             // Ends by its token.
-            stream.read_exact(&mut kind)
+            let end = stream.read_exact(&mut kind);
+            ends.fetch_add(1, Ordering::SeqCst);
+            end
         };
         let server = TcpServer::bind("127.0.0.1:0", handler).unwrap();
         let (addr, handle, serving) = start(server.grace(Duration::from_millis(50)));
@@ -104,18 +109,20 @@ fn who_does_not_end_is_cancelled_and_who_does_not_mind_that_is_told() {
         };
         let _patient = [connect(b"p"), connect(b"p")];
         let stubborn = connect(b"s");
-        until(|| handle.stats().open == 3);
+        until(|| begun.load(Ordering::SeqCst) == 3);
         let unfinished = handle.shutdown(Duration::from_millis(10)).unwrap_err();
         assert_eq!(unfinished.cancelled(), 3);
-        let [left] = unfinished.left() else {
-            panic!("{unfinished}")
-        };
-        assert_eq!(left.peer, stubborn.local_addr().unwrap());
+        // On a busy machine the others may have had no turn in that time.
+        let stubborn = stubborn.local_addr().unwrap();
+        let mut left = unfinished.left().iter();
+        let left = left.find(|left| left.peer == stubborn).expect("it is left");
         assert!(left.task.as_ref().unwrap().is_alive());
         let text = unfinished.to_string();
         assert!(text.contains(&left.peer.to_string()), "{text}");
         // The server is over nevertheless.
         serving.join().unwrap().unwrap();
+        until(|| ended.load(Ordering::SeqCst) == 2 && handle.stats().open == 1);
+        assert_eq!(handle.peers(), [stubborn]);
         go_on.set();
         until(|| handle.stats().open == 0);
         assert_eq!(handle.stats().failed, 3);
@@ -206,13 +213,14 @@ fn a_shutdown_at_the_limit_serves_nobody_more() {
             let begun = Arc::new(AtomicUsize::new(0));
             let count = Arc::clone(&begun);
             let handler = move |mut stream: TcpStream, _: SocketAddr| -> io::Result<()> {
-                count.fetch_add(1, Ordering::SeqCst);
                 stream.write_all(b"!")?;
+                // From here on it may be cancelled.
+                count.fetch_add(1, Ordering::SeqCst);
                 stream.read(&mut [0]).map(drop)
             };
             let n = NonZeroUsize::new(if several { 3 } else { 1 }).unwrap();
             let server = TcpServer::bind_many("127.0.0.1:0", n, handler).unwrap();
-            let (addr, handle, serving) = start(server.max_connections(1));
+            let (addr, handle, serving) = start(server.max_connections(1).grace(PATIENCE));
             let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(addr).unwrap()).collect();
             until(|| begun.load(Ordering::SeqCst) == 1);
             let unfinished = handle.shutdown(Duration::from_millis(5)).unwrap_err();
@@ -325,7 +333,7 @@ fn a_cancelled_server_cancels_its_handlers() {
         for by_token in [true, false] {
             let token = cancel::Token::new();
             let server = TcpServer::bind("127.0.0.1:0", upper).unwrap();
-            let (addr, handle, serving) = token.run(|| start(server));
+            let (addr, handle, serving) = token.run(|| start(server.grace(PATIENCE)));
             let client = TcpStream::connect(addr).unwrap();
             assert_eq!(ask(&client, "here").unwrap(), "HERE");
             if by_token {
