@@ -9,7 +9,7 @@ use ropewalk_rt::coroutine::{Builder, no_wait};
 use ropewalk_rt::inspect::{self, State};
 use ropewalk_rt::sync::{Barrier, Mutex, Semaphore};
 
-use crate::stage::{dump_until, named, on_each, runtime, waits};
+use crate::stage::{answered_until, dump_until, named, on_each, runtime, waits};
 
 #[test]
 fn a_worker_that_computes_does_not_hang_the_dump() {
@@ -39,9 +39,14 @@ fn a_worker_that_computes_does_not_hang_the_dump() {
             Builder::new().name("parked").spawn(body).unwrap()
         })
     };
-    // `run` went to the other worker, and so did what it spawned.
+    // `run` went to the other worker, and so did what it spawned. That one answers, and the one that
+    // computes can be looked at, in time if the machine isn't too busy.
     let dump = dump_until(&runtime, |dump| {
+        let seen = |name| named(dump, name).is_some_and(|(group, _)| !group.stack.is_empty());
         waits(dump, "parked", "waiting for a permit")
+            && dump.runtimes[0].silent_workers.len() == 1
+            && seen("parked")
+            && seen("computing")
     });
     let silent = &dump.runtimes[0].silent_workers;
     let (group, task) = named(&dump, "computing").unwrap();
@@ -58,7 +63,7 @@ fn a_worker_that_computes_does_not_hang_the_dump() {
     computing.join().unwrap();
     gate.add_permits(1);
     parked.join().unwrap();
-    let dump = dump_until(&runtime, |dump| dump.runtimes[0].silent_workers.is_empty());
+    let dump = answered_until(&runtime, |_| true);
     assert!(dump.groups.is_empty(), "{dump}");
 }
 

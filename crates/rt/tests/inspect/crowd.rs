@@ -128,7 +128,9 @@ fn stacks_are_measured_if_asked_for() {
     };
     let (small, large) = (spawn(0), spawn(100 << 10));
     dump_until(&runtime, |dump| waiting(dump, "stacks_are_measured") == 2);
+    // They measure by themselves, when they have a turn.
     let options = ropewalk_rt::inspect::DumpOptions::new().measure_stacks(true);
+    let options = options.patience(Duration::from_secs(120));
     let dump = ropewalk_rt::inspect::dump_with(&options);
     let used = |id: u64| {
         let mut tasks = dump.tasks();

@@ -33,6 +33,8 @@ impl InChild {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("ropewalk-socket-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
+        // What an earlier process of this number has left.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([&format!("socket::{test}"), "--exact", "--nocapture"])

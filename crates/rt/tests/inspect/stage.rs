@@ -56,6 +56,15 @@ pub(crate) fn named<'a>(dump: &'a Dump, name: &str) -> Option<(&'a Group, &'a Ta
         .find(|(_, task)| task.name.as_deref() == Some(name))
 }
 
+/// Takes dumps until one shows what is asked for, in which every worker has answered: on a busy
+/// machine one may be late.
+pub(crate) fn answered_until(runtime: &Runtime, shows: impl Fn(&Dump) -> bool) -> Dump {
+    dump_until(runtime, |dump| {
+        let mut runtimes = dump.runtimes.iter();
+        runtimes.all(|one| one.silent_workers.is_empty()) && shows(dump)
+    })
+}
+
 /// Says whether the task with this name is there and waits for this.
 pub(crate) fn waits(dump: &Dump, name: &str, reason: &str) -> bool {
     named(dump, name).is_some_and(|(group, _)| group.reason == Some(reason))
