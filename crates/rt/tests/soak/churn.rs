@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ropewalk_rt::cancel::timeout;
 use ropewalk_rt::future::sleep_async;
-use ropewalk_rt::net::{TcpListener, TcpStream};
+use ropewalk_rt::net::{TcpListener, TcpSocket, TcpStream};
 use ropewalk_rt::{Runtime, channel, coroutine, scope, spawn, spawn_async, thread};
 
 /// What became of the connections and the rest, over all rounds.
@@ -83,7 +83,7 @@ type Count<'a> = &'a (dyn Fn(fn(&mut Tally)) + Sync);
 
 fn connections(round: usize, count: Count<'_>) {
     const EACH: usize = 3;
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (listener, _port) = listener().expect("a port");
     let addr = listener.local_addr().expect("a bound socket");
     scope(|s| {
         let server = s.spawn(move || {
@@ -121,6 +121,19 @@ fn connections(round: usize, count: Count<'_>) {
         count(|tally| tally.refused += 1);
         drop(open);
     });
+}
+
+/// A listener, and what keeps its port when it goes: else another process's is there a moment later.
+fn listener() -> io::Result<(TcpListener, TcpSocket)> {
+    let bound = |addr| {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseport(true)?;
+        socket.bind(addr)?;
+        io::Result::Ok(socket)
+    };
+    let port = bound(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let listener = bound(port.local_addr()?)?.listen(128)?;
+    Ok((listener, port))
 }
 
 /// Echoes, but answers nothing to who begins with an `s`.
