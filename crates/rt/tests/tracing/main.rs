@@ -13,6 +13,9 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[derive(Default, Debug, Clone)]
 struct Seen {
     fields: HashMap<String, String>,
@@ -41,7 +44,7 @@ impl Scribe {
 
     /// The span of the task with this name, once it is closed.
     fn closed(&self, name: &str) -> Seen {
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + PATIENCE;
         loop {
             let found = self.spans().values().find_map(|seen| {
                 let is_it = seen
@@ -257,7 +260,7 @@ fn a_subscriber_sees_what_tasks_do() {
                 ["spawn", "enter", "resume", "end", "exit", "close"]
             );
         }
-        runtime.shutdown(Duration::from_secs(20)).unwrap();
+        runtime.shutdown(PATIENCE).unwrap();
     }
     a_task_that_never_ran_is_closed(&scribe);
 }
@@ -272,5 +275,5 @@ fn a_task_that_never_ran_is_closed(scribe: &Scribe) {
     });
     let never = scribe.closed("never");
     assert!(never.told.contains(&"spawn".to_string()), "{never:?}");
-    runtime.shutdown(Duration::from_secs(20)).unwrap();
+    runtime.shutdown(PATIENCE).unwrap();
 }

@@ -142,7 +142,11 @@ mod tests {
         fn new(name: &str) -> Scratch {
             let name = format!("ropewalk-place-{}-{name}", std::process::id());
             let path = std::env::temp_dir().join(name);
+            // What an earlier process of this number has left.
+            let _ = fs::remove_dir_all(&path);
             fs::create_dir(&path).unwrap();
+            // Whatever the mask of this process says.
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
             Scratch(path)
         }
     }
