@@ -66,7 +66,10 @@ impl Plan<'_> {
         if self.uid.is_some() {
             // Where other users get to.
             let copy = self.folder.join("target");
-            std::fs::copy(&program, &copy).unwrap();
+            // By another process: what this one had open to write, a child that another test starts
+            // could still have, and then it can't be executed.
+            let copying = Command::new("cp").arg(&program).arg(&copy).status();
+            assert!(copying.unwrap().success());
             std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
             program = copy;
         }
