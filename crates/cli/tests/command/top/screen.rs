@@ -37,6 +37,8 @@ struct Screen {
 
 impl Screen {
     fn start(target: &Target, columns: u16, rows: u16) -> Screen {
+        // Its first look finds them as they stay, so that what it shows is drawn in one piece.
+        target.top_until(&["--dump"], |out| out.contains("sleeping"));
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let controller = openpt(flags).unwrap();
         grantpt(&controller).unwrap();
@@ -85,8 +87,8 @@ impl Screen {
         }
     }
 
-    /// Waits until this text has been written since the last call. Only cells that change are
-    /// written: it must be one whose style is new.
+    /// Waits until this text has been written since the last call, behind what that waited for, and
+    /// since the last key. Only cells that change are written: it must be one whose style is new.
     fn wait_for(&self, text: &str) {
         let written = self.written.0.lock().unwrap();
         let absent = |written: &mut String| !written.contains(text);
@@ -98,10 +100,13 @@ impl Screen {
         let tail = written.chars().rev().take(400).collect::<Vec<_>>();
         let tail: String = tail.into_iter().rev().collect();
         assert!(!timeout.timed_out(), "no {text:?}; at last {tail:?}");
-        written.clear();
+        let (before, _) = written.split_once(text).unwrap();
+        let end = before.len() + text.len();
+        written.drain(..end);
     }
 
     fn press(&mut self, keys: &str) {
+        self.written.0.lock().unwrap().clear();
         self.controller.write_all(keys.as_bytes()).unwrap();
     }
 
