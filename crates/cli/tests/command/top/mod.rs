@@ -43,7 +43,9 @@ fn a_dump_as_json() {
         groups.into_iter().find(|group| group["reason"] == reason)
     };
     let out = target.top_until(&["--dump", "--json"], |out| {
-        group_of(out, "waiting for a permit").is_some_and(|group| group["count"] == 20)
+        // With their stack: a worker may be too late to show it.
+        group_of(out, "waiting for a permit")
+            .is_some_and(|group| group["count"] == 20 && group["stack"][0].is_object())
     });
     let group = group_of(&out, "waiting for a permit").unwrap();
     assert_eq!(group["tasks"].as_array().unwrap().len(), 20);
@@ -145,13 +147,14 @@ fn a_deadlock_can_be_looked_at() {
     };
     let out = target.top_until(&["--dump", "--json"], |out| {
         // Where locks aren't tracked, owners aren't known.
-        both(out).is_some() || (!cfg!(debug_assertions) && out.contains("locking"))
+        let locking = both(out).is_some() || (!cfg!(debug_assertions) && out.contains("locking"));
+        // With their stack: a worker may be too late to show it.
+        locking && out.contains("lock_both")
     });
     if let Some(pairs) = both(&out) {
         let ((a, holds_a), (b, holds_b)) = (pairs[0], pairs[1]);
         assert_eq!((holds_a, holds_b), (b, a), "each waits for the other");
     }
-    assert!(out.contains("lock_both"), "{out}");
 }
 
 #[test]
