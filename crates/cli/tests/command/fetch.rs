@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::process::{Folder, Running, record, ropewalk, run};
-use crate::site::{Site, dead_url};
+use crate::site::{Nobody, Site};
 
 #[test]
 fn records_and_summary() {
@@ -55,11 +55,12 @@ fn records_and_summary() {
 fn failures_do_not_stop_the_rest() {
     let site = Site::start();
     let hanging = Site::start();
+    let nobody = Nobody::bind();
     let mut good: Vec<String> = (0..20).map(|i| site.url(&format!("/ok/{i}"))).collect();
     let bad = [
         ("not a url".to_owned(), "url", 0),
         ("ftp://127.0.0.1/".to_owned(), "url", 0),
-        (dead_url(), "connect", 1),
+        (nobody.url(), "connect", 1),
         (hanging.url("/hold/1"), "timeout", 1),
         (site.url("/status/404"), "status", 1),
         (site.url("/status/500"), "status", 1),
@@ -211,7 +212,8 @@ fn retries() {
         finished.err
     );
 
-    let dead = dead_url();
+    let nobody = Nobody::bind();
+    let dead = nobody.url();
     let finished = run(["fetch", "--retries", "2", &dead, &site.url("/flaky/99")]);
     assert_eq!(finished.code, Some(1));
     assert_eq!(finished.record_of(&dead)["attempts"], 3);
@@ -240,16 +242,16 @@ fn as_many_at_once_as_asked_for() {
 
 #[test]
 fn no_more_at_once_than_allowed() {
-    let (one, two) = (Site::start(), Site::start());
-    let mut urls = Vec::new();
-    for number in 0..40 {
-        urls.push(one.url(&format!("/ok/{number}")));
-        urls.push(two.url(&format!("/ok/{number}")));
-    }
     for (args, each_max, both_max) in [
         (&["-c", "3"][..], 3, 3),
         (&["-c", "16", "--per-host", "2"], 2, 4),
     ] {
+        let (one, two) = (Site::start(), Site::start());
+        let mut urls = Vec::new();
+        for number in 0..40 {
+            urls.push(one.url(&format!("/ok/{number}")));
+            urls.push(two.url(&format!("/ok/{number}")));
+        }
         let args: Vec<String> = [&["fetch"], args]
             .concat()
             .iter()
@@ -295,6 +297,10 @@ fn slow_host_does_not_hold_up_the_others() {
             "{record}"
         );
     }
+    // Those that hold its share are there, and not only on their way.
+    for number in 0..2 {
+        slow.wait_for(&format!("/hold/{number}"), 1);
+    }
     slow.release();
     let finished = running.finish();
     assert_eq!(finished.code, Some(0), "{}", finished.err);
@@ -311,7 +317,8 @@ fn slow_host_does_not_hold_up_the_others() {
 fn broken_pipe_is_no_error() {
     let site = Site::start();
     let folder = Folder::new();
-    let urls: String = (0..500)
+    // Many more than a pipe has room for the records of.
+    let urls: String = (0..5000)
         .map(|i| format!("{}\n", site.url(&format!("/ok/{i}"))))
         .collect();
     let input = folder.write("urls", urls);

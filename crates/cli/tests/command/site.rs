@@ -17,8 +17,11 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 /// See the file's opening comment. Its threads end with the test process.
 pub(crate) struct Site {
@@ -80,10 +83,21 @@ impl Site {
     }
 }
 
-/// Returns a URL at which nobody listens.
-pub(crate) fn dead_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}/", listener.local_addr().unwrap())
+/// An address at which nobody listens: its socket is bound, lest anybody else have it.
+pub(crate) struct Nobody(OwnedFd);
+
+impl Nobody {
+    pub(crate) fn bind() -> Nobody {
+        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+        let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Nobody(socket)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let address = SocketAddr::try_from(net::getsockname(&self.0).unwrap()).unwrap();
+        format!("http://{address}/")
+    }
 }
 
 impl Shared {
