@@ -212,7 +212,9 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if is_killed() {
-            return;
+            // A child that another test has forked, and that has not begun, has a copy of the
+            // descriptor: closing it is not enough then.
+            return self.me.unlock(&self.region);
         }
         // Leaves in an orderly way; the byte is unlocked with the descriptor. (A thread that
         // waits at a doorbell may keep that for a while, which does no harm.)

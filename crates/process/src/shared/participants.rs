@@ -122,6 +122,15 @@ impl Table {
     }
 }
 
+impl Participant {
+    /// Gives the byte up, as the death of the process would.
+    pub(super) fn unlock(self, region: &Region) {
+        let lock = byte_lock(libc::F_UNLCK, self.slot);
+        // SAFETY: the descriptor is open, and the structure valid for the call.
+        unsafe { libc::fcntl(region.fd().as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    }
+}
+
 fn byte_lock(kind: libc::c_int, byte: usize) -> libc::flock {
     // SAFETY: a plain structure of integers, for which zeros are valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };

@@ -2,8 +2,8 @@
 //!
 //! What changes shared memory calls [`step`] between its stores. A test counts them and has its
 //! victim "killed" at one: it unwinds, nothing that is dropped on the way touches the memory,
-//! and closing the victim's descriptor releases its byte as the kernel would. Outside of
-//! this crate's own tests it is nothing.
+//! and the victim's byte is unlocked, as the kernel would do it. Outside of this crate's own
+//! tests it is nothing.
 
 use crate::memory::Region;
 
@@ -74,6 +74,18 @@ mod counted {
         {
             resume_unwind(payload);
         }
+        std::thread::spawn(|| {
+            use std::os::unix::process::CommandExt;
+            let mut c = std::process::Command::new("true");
+            unsafe {
+                c.pre_exec(|| {
+                    libc::usleep(100_000);
+                    Ok(())
+                })
+            };
+            c.status().unwrap();
+        });
+        std::thread::sleep(std::time::Duration::from_millis(10));
         // It did not leave in an orderly way in either case.
         KILLED.set(true);
         drop(victim);
