@@ -191,8 +191,21 @@ fn wait_and_count(ready: Event, go: Event, count: Value<u32>, tasks: u32) {
                 count.update(|count| *count -= 1);
             });
         }
+        // Who has counted is perhaps only about to wait, and would miss what is taken back at once.
+        while waiting() < tasks as usize {
+            coroutine::yield_now();
+        }
         ready.set();
     });
+}
+
+/// How many coroutines of this process wait for something shared.
+fn waiting() -> usize {
+    let all = coroutine::list();
+    let waits = all.iter().map(|task| task.waits_for());
+    waits
+        .filter(|what| *what == "waiting for the blocking pool")
+        .count()
 }
 
 #[test]
@@ -203,9 +216,7 @@ fn an_event_lets_all_processes_go() {
         let args = (ready.clone(), go.clone(), count.clone(), 30);
         let process = start(wait_and_count, args);
         ready.wait().unwrap();
-        while count.get() < 30 {
-            coroutine::yield_now();
-        }
+        assert_eq!(count.get(), 30);
         go.set();
         go.clear();
         process.join().unwrap();
