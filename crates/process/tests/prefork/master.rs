@@ -26,8 +26,12 @@ fn a_killed_process_is_replaced_and_the_others_lose_nothing() {
         let mut answers = Vec::new();
         while answers.iter().collect::<HashSet<_>>().len() < 2 {
             let mut client = Client::connect(port.addr).unwrap();
-            answers.push(client.ask("hello").unwrap().0);
-            clients.push(client);
+            let pid = client.ask("hello").unwrap().0;
+            // One may be quicker than the others for long: a few of each are enough.
+            if answers.iter().filter(|other| **other == pid).count() < 3 {
+                answers.push(pid);
+                clients.push(client);
+            }
         }
         let victim = answers[0];
         assert!(pids.contains(&victim));

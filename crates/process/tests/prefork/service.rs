@@ -1,7 +1,8 @@
 //! What the processes do, and a port whose events can be waited for.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -63,6 +64,13 @@ ropewalk_rt::register! {
     "mute" => mute,
 }
 
+/// A loopback address that nobody else has: once its port is closed, nobody opens it again.
+fn address_of_its_own() -> Ipv4Addr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A port whose master runs on a thread of its own.
 pub(crate) struct Port {
     pub(crate) addr: SocketAddr,
@@ -96,7 +104,7 @@ impl Port {
         let master = prefork
             .signals(false)
             .on_event(move |event| drop(sender.send(event.clone())))
-            .bind("127.0.0.1:0")
+            .bind((address_of_its_own(), 0))
             .unwrap();
         let addr = master.local_addr().unwrap();
         let handle = master.handle();
