@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 /// The environment variable that says what a process is to do.
 const ROLE: &str = "ROPEWALK_TEST_MANAGER_ROLE";
 /// No process lives longer, in seconds, whatever becomes of who started it.
-const LIFE: u32 = 120;
+const LIFE: u32 = 600;
 
 /// What another process does.
 pub(crate) type Role = fn(&[u8]);

@@ -52,7 +52,13 @@ fn a_client_may_ask_for_the_end() {
 fn serving_is_cancelled() {
     let (server, manager) = served();
     coroutine::scope(|scope| {
-        let forever = scope.spawn(|| server.serve_forever());
+        let (begins, begun) = std::sync::mpsc::channel();
+        let forever = scope.spawn(move || {
+            begins.send(()).unwrap();
+            server.serve_forever()
+        });
+        // One that is cancelled before it begins never does.
+        begun.recv().unwrap();
         manager.dict().unwrap();
         forever.cancel();
         assert!(forever.join().unwrap().unwrap_err().is_cancelled());

@@ -61,7 +61,7 @@ fn a_wrong_key_is_refused() {
 fn a_wrong_key_from_another_process_tree() {
     let (server, address) = over_tcp();
     Other::start("wrong-key", &(&address, "wrong")).finish();
-    assert_eq!(server.wrong_keys(), 1);
+    await_that("it to be counted", || server.wrong_keys() == 1);
     assert_eq!(server.last_refusal().unwrap(), "a client has another key");
 }
 
@@ -170,9 +170,18 @@ fn silent_strangers_do_not_keep_others_out() {
     let silent: Vec<_> = (0..5)
         .map(|_| TcpStream::connect(&address).unwrap())
         .collect();
-    let manager = Manager::connect(address.as_str(), KEY).unwrap();
+    // On a busy machine it may itself be too slow, and is thrown out as they are.
+    let mut late = 0;
+    let manager = loop {
+        match Manager::connect(address.as_str(), KEY) {
+            Ok(manager) => break manager,
+            Err(error) => assert!(matches!(error, Error::Io(_)), "{error}"),
+        }
+        late += 1;
+        assert!(late < 50, "nobody gets in");
+    };
     manager.dict().unwrap();
-    await_that("all to be thrown out", || server.strangers() == 5);
+    await_that("all to be thrown out", || server.strangers() == 5 + late);
     for mut stream in silent {
         let mut said = Vec::new();
         stream.read_to_end(&mut said).unwrap();
