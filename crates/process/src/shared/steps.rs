@@ -74,18 +74,6 @@ mod counted {
         {
             resume_unwind(payload);
         }
-        std::thread::spawn(|| {
-            use std::os::unix::process::CommandExt;
-            let mut c = std::process::Command::new("true");
-            unsafe {
-                c.pre_exec(|| {
-                    libc::usleep(100_000);
-                    Ok(())
-                })
-            };
-            c.status().unwrap();
-        });
-        std::thread::sleep(std::time::Duration::from_millis(10));
         // It did not leave in an orderly way in either case.
         KILLED.set(true);
         drop(victim);
