@@ -1,15 +1,12 @@
 //! What the tests are made of: channels of all capacities, counted messages, partners of both
 //! kinds.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ropewalk_rt::channel::{Receiver, Sender, bounded, unbounded};
-use ropewalk_rt::{Info, JoinHandle, coroutine, spawn, thread};
+use ropewalk_rt::{JoinHandle, coroutine, spawn, thread};
 
 use crate::stage::until;
 
@@ -36,47 +33,26 @@ pub(crate) fn start<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
     if number.is_multiple_of(2) {
-        return spawn(body);
+        spawn(body)
+    } else {
+        thread::spawn(body)
     }
-    thread::spawn(|| {
-        let id = thread::current().id();
-        let path = fs::read_link("/proc/thread-self").expect("a thread has an entry");
-        THREADS.lock().unwrap().insert(id, path);
-        let result = body();
-        THREADS.lock().unwrap().remove(&id);
-        result
-    })
 }
 
-/// The running partners that are threads, with their entries below `/proc`.
-static THREADS: Mutex<BTreeMap<u64, PathBuf>> = Mutex::new(BTreeMap::new());
-
-/// Waits until a partner waits: a coroutine for `what`, as a dump would say it; a thread for
-/// anything, as the system sees it.
+/// Waits until a partner, of either kind, waits for `what`, as a dump would say it.
 pub(crate) fn until_waits<T>(partner: &JoinHandle<T>, what: &str) {
-    let mut before = None;
-    until(|| waits(partner.id(), what, &mut before));
+    until(|| waits(partner.id(), what));
 }
 
 /// Waits until a partner waits or has ended.
 pub(crate) fn until_settled<T>(partner: &JoinHandle<T>, what: &str) {
-    let mut before = None;
-    until(|| partner.is_finished() || waits(partner.id(), what, &mut before));
+    until(|| partner.is_finished() || waits(partner.id(), what));
 }
 
-fn waits(id: u64, what: &str, before: &mut Option<String>) -> bool {
-    let listed = |task: &Info| task.id() == id && task.waits_for() == what;
-    if coroutine::list().iter().any(listed) {
-        return true;
-    }
-    // It sleeps, and has not been woken since the last look: not just for a moment.
-    let entry = THREADS.lock().unwrap().get(&id).cloned();
-    let status = entry
-        .and_then(|path| fs::read_to_string(Path::new("/proc").join(path).join("status")).ok());
-    let asleep = status.filter(|status| status.contains("State:\tS"));
-    let waits = asleep.is_some() && asleep == *before;
-    *before = asleep;
-    waits
+/// It says so itself, once it stands in the queue.
+fn waits(id: u64, what: &str) -> bool {
+    let mut tasks = coroutine::list().into_iter().chain(thread::list());
+    tasks.any(|task| task.id() == id && task.waits_for() == what)
 }
 
 /// Joins all and gives what they returned.
