@@ -232,9 +232,9 @@ fn a_shared_ticker() {
 #[test]
 fn two_tickers() {
     on_each(|| {
+        let begun = Instant::now();
         let (fast, slow) = (tick(SOON), tick(SOON * 3));
         let (mut fasts, mut slows) = (0, 0);
-        let begun = Instant::now();
         while fasts < 4 || slows < 2 {
             select! {
                 recv(fast) -> fired => { fired.unwrap(); fasts += 1 }
