@@ -26,3 +26,16 @@ mod stress;
 mod traits;
 mod wait_group;
 mod who;
+
+use ropewalk_rt::coroutine;
+
+/// Waits until the coroutine `id` waits for `what`, or has ended: its patience may be over before
+/// anybody looks.
+pub(crate) fn until_waiting_or(ended: impl Fn() -> bool, id: u64, what: &str) {
+    stage::until(|| {
+        let waits = coroutine::list()
+            .iter()
+            .any(|task| task.id() == id && task.waits_for() == what);
+        waits || ended()
+    });
+}

@@ -8,6 +8,7 @@ use ropewalk_rt::sync::{RwLock, RwLockExt, RwLockUpgradableReadGuard, RwLockWrit
 use ropewalk_rt::{coroutine, spawn, thread};
 
 use crate::stage::{on_each, until_waiting};
+use crate::until_waiting_or;
 use crate::who::Polled;
 
 const WAITS: &str = "locking";
@@ -90,7 +91,7 @@ fn an_upgrade_that_gives_up() {
                 let result = RwLockUpgradableReadGuard::try_upgrade_for(upgradable, patience);
                 result.map(drop)
             });
-            until_waiting(upgrades.id(), WAITS);
+            until_waiting_or(|| upgrades.is_finished(), upgrades.id(), WAITS);
             let latecomer = {
                 let lock = Arc::clone(&lock);
                 spawn(move || drop(lock.read()))

@@ -9,6 +9,7 @@ use ropewalk_rt::sync::{BoundedSemaphore, Mutex, Semaphore};
 use ropewalk_rt::{JoinHandle, coroutine, spawn, thread};
 
 use crate::stage::{on_each, until_waiting, with_workers};
+use crate::until_waiting_or;
 use crate::who::{Polled, Who, in_pairings};
 
 const WAITS: &str = "waiting for a permit";
@@ -185,7 +186,7 @@ fn giving_up_lets_those_behind_go() {
                     .is_err()
             })
         };
-        until_waiting(impatient.id(), WAITS);
+        until_waiting_or(|| impatient.is_finished(), impatient.id(), WAITS);
         drop(permits.acquire().unwrap());
         assert!(impatient.join().unwrap());
         assert_eq!(permits.available_permits(), 1);
