@@ -343,9 +343,10 @@ fn no_change_is_missed_in_100_000() {
                     _ => {
                         let mut receiver = sender.subscribe();
                         spawn_async(async move {
-                            let mut looks = 0;
-                            while *receiver.borrow_and_update() < ROUNDS {
+                            let (mut last, mut looks) = (0, 0);
+                            while last < ROUNDS {
                                 receiver.changed_async().await.unwrap();
+                                last = *receiver.borrow_and_update();
                                 looks += 1;
                             }
                             looks
