@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use ropewalk_rt::cancel::{self, Token};
+use ropewalk_rt::cancel::{Token, TokenExt};
 use ropewalk_rt::future::{sleep_async, timeout_async, yield_async};
 use ropewalk_rt::{block_on, channel, coroutine, spawn_async};
 
@@ -181,7 +181,7 @@ fn a_token_reaches_them() {
         }
         assert_eq!(drops.load(Ordering::SeqCst), 10);
         // A deadline, too.
-        let task = cancel::timeout(Duration::from_millis(4), never).unwrap();
+        let task = Token::with_timeout(Duration::from_millis(4)).run(never);
         assert!(task.join().unwrap_err().is_cancelled());
         assert_eq!(drops.load(Ordering::SeqCst), 11);
     });
