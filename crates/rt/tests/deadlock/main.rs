@@ -144,13 +144,15 @@ fn a_hook_that_panics_unlocks_nothing() {
         called.store(false, Ordering::SeqCst);
         let locks = Arc::new([const { Mutex::new(()) }; 2]);
         let (holds, both_held) = channel::bounded(1);
-        let first = Arc::clone(&locks);
+        let (first, enough) = (Arc::clone(&locks), Arc::clone(&called));
         drop(runtime.spawn(move || {
             let _held = first[0].lock();
             let mut waiting = first[1].lock();
             holds.send(()).unwrap();
-            // Until the other one has that lock, and wants the first.
-            Condvar::new().wait_for(&mut waiting, Duration::from_millis(100));
+            // Until the other one has that lock, and wants the first: from then on it waits for ever.
+            while !enough.load(Ordering::SeqCst) {
+                Condvar::new().wait_for(&mut waiting, Duration::from_millis(100));
+            }
         }));
         let second = Arc::clone(&locks);
         drop(runtime.spawn(move || {
