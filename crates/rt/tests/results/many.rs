@@ -371,14 +371,11 @@ fn a_race_has_one_winner_and_cancels_the_rest() {
         for runner in &runners {
             until_waiting(runner.id(), "sleeping");
         }
+        let losers = runners.each_ref().map(|runner| runner.task());
         let winner = coroutine::spawn(|| 3);
         assert_eq!(race(runners.into_iter().chain([winner])).unwrap(), 3);
         drop(tell);
-        until(|| {
-            coroutine::list()
-                .iter()
-                .all(|task| task.waits_for() != "sleeping")
-        });
+        until(|| losers.iter().all(|loser| !loser.is_alive()));
         let mut ends: Vec<_> = told.iter().collect();
         ends.sort_unstable();
         assert_eq!(ends, [(0, true), (1, true), (2, true)]);
