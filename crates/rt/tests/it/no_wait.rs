@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,17 @@ fn refused<T>(what: &str, f: impl FnOnce() -> T) {
         .downcast_ref::<String>()
         .map_or("another kind of panic", String::as_str);
     assert!(text.contains("no_wait"), "{what}: {text}");
+}
+
+/// Says whether a connection can be accepted: the client may know of it first.
+fn has_come(listener: &TcpListener) -> bool {
+    let mut poll = libc::pollfd {
+        fd: listener.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one entry, and it doesn't wait.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }
 
 // Every kind of wait is refused, and all it would have used is as it was.
@@ -81,6 +93,7 @@ fn waits_for_sockets_are_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         refused("accepting", || listener.accept());
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        until(|| has_come(&listener));
         // The connection is there: no need to wait.
         let (mut server, _) = no_wait(|| listener.accept()).unwrap();
         refused("reading", || server.read(&mut [0; 1]));

@@ -251,12 +251,14 @@ fn who_may_not_wait_goes_over_the_limit() {
         let late = runtime.run(|| coroutine::no_wait(|| ropewalk_rt::spawn(|| 5)));
         assert_eq!(late.join().unwrap(), 5);
         let (sender, receiver) = ropewalk_rt::channel::unbounded();
-        runtime.spawn(|| ()).on_done(move |_| {
+        let first = runtime.spawn(|| ());
+        first.on_done(move |_| {
             // Perhaps on the worker, between two coroutines.
             let _ = sender.send(ropewalk_rt::spawn(|| 6));
         });
         assert_eq!(receiver.recv().unwrap().join().unwrap(), 6);
-        until(|| runtime.live() == 0);
+        first.join().unwrap();
+        assert_eq!(runtime.live(), 0);
         assert_eq!(runtime.try_spawn(|| 7).unwrap().join().unwrap(), 7);
     });
 }

@@ -262,25 +262,34 @@ fn sleepers_wake_in_the_order_of_their_deadlines() {
         let mut lead = Duration::from_millis(20);
         loop {
             let first = Instant::now() + lead;
-            let (woken, late) = (Mutex::new(Vec::new()), AtomicBool::new(false));
-            coroutine::scope(|s| {
-                for n in 0..100u32 {
-                    let (woken, late, place) = (&woken, &late, n * 37 % 100);
-                    s.spawn(move || {
-                        late.fetch_or(Instant::now() >= first, Ordering::Relaxed);
-                        coroutine::sleep_until(first + place * Duration::from_micros(500));
-                        woken.lock().push(place);
+            let woken = Mutex::new(Vec::new());
+            let in_time = coroutine::scope(|s| {
+                let sleepers: HashSet<_> = (0..100u32)
+                    .map(|n| {
+                        let (woken, place) = (&woken, n * 37 % 100);
+                        let sleeper = s.spawn(move || {
+                            coroutine::sleep_until(first + place * Duration::from_micros(500));
+                            woken.lock().push(place);
+                        });
+                        sleeper.id()
+                    })
+                    .collect();
+                let all_asleep = || {
+                    let asleep = coroutine::list().into_iter().filter(|task| {
+                        task.waits_for() == "sleeping" && sleepers.contains(&task.id())
                     });
-                }
+                    asleep.count() == sleepers.len()
+                };
+                until(|| Instant::now() >= first || all_asleep());
+                Instant::now() < first
             });
             // On a busy machine the first may wake before the last falls asleep.
-            if late.into_inner() {
-                lead *= 2;
-                continue;
+            if in_time {
+                let woken = woken.into_inner();
+                assert!(woken.is_sorted(), "{woken:?}");
+                break;
             }
-            let woken = woken.into_inner();
-            assert!(woken.is_sorted(), "{woken:?}");
-            break;
+            lead *= 2;
         }
     });
 }
