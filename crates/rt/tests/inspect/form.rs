@@ -8,7 +8,7 @@ use ropewalk_rt::inspect;
 use ropewalk_rt::sync::Semaphore;
 use serde_json::Value;
 
-use crate::stage::{answered_until, runtime, waits};
+use crate::stage::{answered_until, runtime, stands};
 
 #[test]
 fn the_dump_is_json() {
@@ -22,7 +22,7 @@ fn the_dump_is_json() {
             builder.spawn(move || drop(gate.acquire())).unwrap()
         })
     };
-    let dump = answered_until(&runtime, |dump| waits(dump, name, "waiting for a permit"));
+    let dump = answered_until(&runtime, |dump| stands(dump, name, "waiting for a permit"));
     let json = dump.to_json();
     assert!(!json.contains('\n'));
     let json: Value = serde_json::from_str(&json).expect("it parses");

@@ -15,7 +15,7 @@ use ropewalk_rt::queue::Queue;
 use ropewalk_rt::sync::{Barrier, Condvar, Event, Mutex, Once, Semaphore};
 use ropewalk_rt::{JoinHandle, Runtime, promise, spawn, unblock};
 
-use crate::stage::{answered_until, dump_until, named, on_each, runtime, waits};
+use crate::stage::{answered_until, dump_until, named, on_each, runtime, stands, waits};
 
 const FAR: Duration = Duration::from_secs(1000);
 
@@ -186,7 +186,7 @@ fn each_reason_is_named() {
             );
 
             let dump = answered_until(runtime, |dump| {
-                expected.iter().all(|reason| waits(dump, reason, reason))
+                expected.iter().all(|reason| stands(dump, reason, reason))
             });
             for reason in &expected {
                 let (group, task) = named(&dump, reason).unwrap();
@@ -298,7 +298,7 @@ fn states_and_kinds_are_told_apart() {
         let handles = [spawn_async("patient", false), spawn_async("blocked", true)];
         let dump = answered_until(&runtime, |dump| {
             waits(dump, "patient", "waiting for a waker")
-                && waits(dump, "blocked", "waiting for a permit")
+                && stands(dump, "blocked", "waiting for a permit")
         });
         let (group, patient) = named(&dump, "patient").unwrap();
         assert_eq!(

@@ -65,6 +65,12 @@ pub(crate) fn answered_until(runtime: &Runtime, shows: impl Fn(&Dump) -> bool) -
     })
 }
 
+/// As [`waits`], with its stack: one that began to wait after its worker had answered has none yet.
+pub(crate) fn stands(dump: &Dump, name: &str, reason: &str) -> bool {
+    let stack = |(group, _): (&Group, _)| !group.stack.is_empty();
+    waits(dump, name, reason) && named(dump, name).is_some_and(stack)
+}
+
 /// Says whether the task with this name is there and waits for this.
 pub(crate) fn waits(dump: &Dump, name: &str, reason: &str) -> bool {
     named(dump, name).is_some_and(|(group, _)| group.reason == Some(reason))
