@@ -92,7 +92,8 @@ fn accepting_goes_on_after_what_passes_and_ends_by_what_does_not() {
                 let one_only = error == libc::ECONNABORTED;
                 // No busy loop: a pause for each failure, but for what concerns a connection only.
                 assert_eq!(pauses, if one_only { 0 } else { 3 }, "error {error}");
-                assert!(TRIED.load(Ordering::SeqCst) <= 6);
+                // Besides those it is tried once for each report that there may be one.
+                assert!(TRIED.load(Ordering::SeqCst) <= 20);
                 drop((first, second));
                 handle.shutdown(PATIENCE).unwrap();
                 serving.join().unwrap().unwrap();
