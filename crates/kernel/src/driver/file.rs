@@ -38,8 +38,9 @@
 //!
 //! The kernel's own threads are few, so nothing goes there that may wait for another
 //! process: opens carry `O_NONBLOCK`, which is taken off before anybody sees the descriptor.
-//! A FIFO, which opens at once that way or not at all, is opened a second time where it may
-//! block, in the pool.
+//! A FIFO opens for writing at once that way if it has a reader, as it would without the flag, or not
+//! at all. For reading it always opens: there it is opened a second time where it may block, in the
+//! pool, unless the other end has been there meanwhile.
 
 use std::ffi::{CStr, c_int};
 use std::io;
@@ -632,16 +633,34 @@ pub fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> io::Result<Opened>
         return Ok(opened);
     }
     let look = Look::at(opened.as_fd())?;
-    if look.kind == libc::S_IFIFO && flags & libc::O_ACCMODE != libc::O_RDWR {
+    if look.kind == libc::S_IFIFO && flags & libc::O_ACCMODE == libc::O_RDONLY {
         // The one at hand stays open meanwhile: who waits for us at the other end must not
-        // see us leave.
-        return pooled(blocking);
+        // see us leave. Nor must we miss one who met us here, and has gone again.
+        let other = opened.as_fd();
+        let waited = pooled(|| match has_been_met(other) {
+            true => Ok(None),
+            false => blocking().map(Some),
+        });
+        if let Some(waited) = waited? {
+            return Ok(waited);
+        }
     }
     opened.learn(look.bits());
     // Changes the flags that can be changed, and these were asked for but O_NONBLOCK.
     // SAFETY: no pointers.
     check(unsafe { libc::fcntl(opened.source.raw(), libc::F_SETFL, flags) })?;
     Ok(opened)
+}
+
+/// Says whether somebody has opened the FIFO for writing since this end was opened without waiting,
+/// and has written or gone.
+fn has_been_met(reader: BorrowedFd<'_>) -> bool {
+    let mut fds = [libc::pollfd {
+        fd: reader.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    (sys::table().poll)(&mut fds, Some(0)).is_ok_and(|ready| ready > 0)
 }
 
 fn open_with(path: &CStr, flags: c_int, mode: libc::mode_t, resolve: u64) -> io::Result<Opened> {

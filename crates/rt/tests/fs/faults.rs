@@ -5,15 +5,16 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use ropewalk_kernel::sys::{self, SysTable};
 use ropewalk_rt::fs::{self, File};
 
 use crate::process::well_alone;
 use crate::scratch::{Scratch, pattern};
-use crate::stage::on_each;
+use crate::stage::{in_coroutines, on_each};
 
 /// The inode whose transfers are counted; 0: none.
 static INODE: AtomicU64 = AtomicU64::new(0);
@@ -90,6 +91,78 @@ fn fsync(fd: c_int, data_only: bool) -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::EIO));
     }
     (sys::real_table().fsync)(fd, data_only)
+}
+
+/// Whether somebody came to the FIFO for a moment.
+static MET: AtomicBool = AtomicBool::new(false);
+
+/// As the real one; but while a FIFO is opened without waiting there is somebody at its other end.
+/// Nobody comes to one that waits.
+unsafe fn openat_and_meet(
+    path: *const c_char,
+    flags: c_int,
+    mode: libc::mode_t,
+    resolve: u64,
+) -> io::Result<c_int> {
+    // SAFETY: the caller's path.
+    let name = unsafe { CStr::from_ptr(path) };
+    if !name.to_bytes().ends_with(b"to-meet") {
+        // SAFETY: as ours.
+        return unsafe { (sys::real_table().openat)(path, flags, mode, resolve) };
+    }
+    if flags & libc::O_NONBLOCK == 0 {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    let writes = flags & libc::O_ACCMODE == libc::O_WRONLY;
+    let other = || {
+        let mut options = std::fs::File::options();
+        options.read(writes).write(!writes);
+        let path = std::ffi::OsStr::from_bytes(name.to_bytes());
+        options.custom_flags(libc::O_NONBLOCK).open(path)
+    };
+    // A reader is there before, a writer comes to a reader.
+    let reader = writes.then(other).transpose()?;
+    // SAFETY: as ours.
+    let fd = unsafe { (sys::real_table().openat)(path, flags, mode, resolve) }?;
+    if !writes {
+        other()?.write_all(b"met")?;
+    }
+    drop(reader);
+    MET.store(true, Ordering::SeqCst);
+    Ok(fd)
+}
+
+// Regression: it was waited once more for the other end, which had been there and gone again.
+#[test]
+fn who_comes_to_a_fifo_for_a_moment_was_there() {
+    well_alone(&[], || {
+        let table = SysTable {
+            openat: openat_and_meet,
+            ..*sys::real_table()
+        };
+        // SAFETY: the entry does what the call does, or fails.
+        unsafe { sys::replace(Some(Box::leak(Box::new(table)))) };
+        in_coroutines(|| {
+            let scratch = Scratch::new();
+            let path = scratch.fifo("to-meet");
+            let mut reader = match File::open(&path) {
+                Err(error) if !MET.load(Ordering::SeqCst) => {
+                    eprintln!("skipped: nothing is opened at once here: {error}");
+                    return;
+                }
+                opened => opened.unwrap(),
+            };
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "met");
+            drop(reader);
+            let mut writer = File::options().write(true).open(&path).unwrap();
+            let error = writer.write(b"anybody?").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        });
+        // SAFETY: the real table.
+        unsafe { sys::replace(None) };
+    });
 }
 
 /// Runs `body` with the n-th call failing, for each n until none fails any more.
