@@ -145,7 +145,7 @@ impl Peer {
     pub(super) fn ended(&mut self) {
         let mut buf = [0; 1024];
         loop {
-            match self.stream.read(&mut buf) {
+            match self.read(&mut buf) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) => {
@@ -162,9 +162,19 @@ impl Peer {
 
     fn more(&mut self) -> usize {
         let mut buf = [0; 4096];
-        let len = self.stream.read(&mut buf).unwrap();
+        let len = self.read(&mut buf).unwrap();
         self.received.extend_from_slice(&buf[..len]);
         len
+    }
+
+    /// Reads; that the process was stopped meanwhile, which with a timeout ends the call, is nothing.
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(buf) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     fn text(&self) -> String {
