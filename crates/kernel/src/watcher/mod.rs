@@ -19,12 +19,13 @@
 //!
 //! # What it does
 //!
-//! - counts it, and marks the worker, so that no new work is placed there;
+//! - marks the worker, so that no new work is placed there;
 //! - wakes a sleeping worker if there are unstarted closures in the kept worker's reach: what
 //!   is in its deque or was placed there is stolen as ever. Coroutines that have started, and
 //!   closures pinned to the worker, can't move and wait.
 //! - tells on standard error who it is: name, id, spawn site and a backtrace; see `sample`. Not of
 //!   one that is about a panic or another report: symbols take long to be found; see `excuse`.
+//! - counts it, once all is said.
 //!
 //! It does not preempt: suspending a coroutine inside a signal handler is unsound.
 
@@ -370,6 +371,8 @@ impl Watched {
                     if !worker.excused.load(Ordering::Relaxed) {
                         tell(&shared, index, &task, now_ns - look.since_ns);
                     }
+                    // Who sees the count finds all said.
+                    worker.count_kept();
                 }
                 shared.rescue(index);
             }

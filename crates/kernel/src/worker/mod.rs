@@ -222,8 +222,12 @@ impl WorkerShared {
 
     /// Notes that one coroutine keeps it. The watcher's.
     pub(crate) fn note_kept(&self) {
-        Counts::add(&self.counts.kept);
         self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts that one coroutine keeps it. The watcher's.
+    pub(crate) fn count_kept(&self) {
+        Counts::add(&self.counts.kept);
     }
 }
 
