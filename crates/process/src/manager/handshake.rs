@@ -58,11 +58,13 @@ impl From<io::Error> for Stranger {
     }
 }
 
-/// The server's side. The caller limits its time.
+/// The server's side. The caller limits its time; who has another key is noted by `wrong` before
+/// it is told.
 pub(super) fn accept<S: Read + Write>(
     mut stream: S,
     key: &Key,
     manager: u64,
+    wrong: impl FnOnce(),
 ) -> std::result::Result<(), Stranger> {
     let mine = nonce()?;
     stream.write_all(&[MAGIC.as_slice(), &mine].concat())?;
@@ -79,6 +81,7 @@ pub(super) fn accept<S: Read + Write>(
         .verify_slice(&proof)
         .is_err()
     {
+        wrong();
         // Also when it can't be told any more, it stays out.
         let _ = stream.write_all(&[REFUSED]);
         return Err(Stranger::WrongKey);

@@ -29,18 +29,23 @@ const LARGE: usize = 512 << 10;
 
 /// Serves a connection until it ends.
 pub(super) fn serve(shared: &Arc<Shared>, stream: Stream, permit: OwnedSemaphorePermit) {
-    let accepted = cancel::timeout(shared.handshake, || {
-        handshake::accept(&stream, &shared.key, shared.manager)
-    });
-    // Over its time it may still have been let in; then there is no error.
-    if let Err(stranger) = accepted.unwrap_or_else(Elapsed::into_inner) {
+    let note = |stranger: &Stranger| {
         let count = match stranger {
             Stranger::WrongKey => &shared.wrong_keys,
             Stranger::Io(_) => &shared.strangers,
         };
         *shared.last_refusal.lock() = Some(stranger.to_string());
         count.fetch_add(1, Ordering::Relaxed);
-        return;
+    };
+    let accepted = cancel::timeout(shared.handshake, || {
+        let wrong = || note(&Stranger::WrongKey);
+        handshake::accept(&stream, &shared.key, shared.manager, wrong)
+    });
+    // Over its time it may still have been let in; then there is no error.
+    match accepted.unwrap_or_else(Elapsed::into_inner) {
+        Ok(()) => {}
+        Err(Stranger::WrongKey) => return,
+        Err(stranger) => return note(&stranger),
     }
     drop(permit);
     let stream = Arc::new(stream);
