@@ -32,6 +32,8 @@ mod runtime {
         pub(crate) type TestOptions = MainOptions;
 
         pub(crate) fn main<T: Termination>(options: MainOptions, body: fn() -> T) -> ExitCode {
+            // What another test has left, if all run on one thread.
+            super::super::notes();
             super::super::note(format!(
                 "main {:?} {:?}",
                 options.workers, options.stack_size
@@ -48,6 +50,7 @@ mod runtime {
                 workers,
                 stack_size,
             } = options;
+            super::super::notes();
             super::super::note(format!("test {name} {workers:?} {stack_size:?}"));
             body().report()
         }
