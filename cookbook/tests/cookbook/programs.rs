@@ -317,8 +317,8 @@ const RUNS: &[Run] = &[
             "borders, also of an empty one: [\"HELLO\", \"\", \"THREE SENDS\", \"THREE RECEIVES\"]",
             "into a buffer of 7: \"CUT OFF\" of 12 bytes",
             "too long: [\"1025 bytes are too many\"]",
-            "one after the other: [\"SLOW ONE\", \"TWO\", \"THREE\"]",
-            "a coroutine for each: [\"TWO\", \"THREE\", \"SLOW ONE\"]",
+            "one after the other: [\"SLOW ONE\", \"THREE\", \"TWO\"]",
+            "a coroutine for each: [\"THREE\", \"TWO\", \"SLOW ONE\"]",
         ],
     },
     Run {
