@@ -40,16 +40,19 @@ fn computing_scales_to_the_cores_in_processes() {
     assert!((0..60).any(|_| faster()));
 }
 
-/// T3: waiting in turns takes the sum of all waits, waiting together little more than one.
+/// T3: waiting in turns takes the sum of all waits, waiting together little more than one. A noisy
+/// machine may hide the latter, but not every time.
 #[ropewalk::test]
 fn waiting_scales_to_the_tasks() {
     let (requests, delay) = (20, Duration::from_millis(50));
-    let waited = t3_gil::wait(requests, delay).unwrap();
-    assert!(waited.serial >= delay * requests as u32, "{waited:?}");
-    for at_once in [waited.threads, waited.coroutines] {
-        assert!(at_once >= delay, "{waited:?}");
-        assert!(at_once < waited.serial / 2, "{waited:?}");
-    }
+    let scales = || {
+        let waited = t3_gil::wait(requests, delay).unwrap();
+        assert!(waited.serial >= delay * requests as u32, "{waited:?}");
+        let at_once = [waited.threads, waited.coroutines];
+        assert!(at_once.iter().all(|took| *took >= delay), "{waited:?}");
+        at_once.iter().all(|took| *took < waited.serial / 2)
+    };
+    assert!((0..30).any(|_| scales()));
 }
 
 /// T3: thousands of threads that are all alive at once.
