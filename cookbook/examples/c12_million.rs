@@ -99,9 +99,11 @@ pub fn put_to_sleep(count: usize) -> io::Result<Sleepers> {
             let (arrived, seen) = (Arc::clone(&arrived), Arc::clone(&seen));
             runtime.spawn(move || {
                 arrived.fetch_add(1, Ordering::Relaxed);
-                // Who wakes before the others have been spawned sleeps again.
+                // Who wakes before all were seen asleep sleeps again, for longer: so all do at last.
+                let mut nap = nap;
                 while !seen.load(Ordering::Relaxed) {
                     coroutine::sleep(nap);
+                    nap *= 2;
                 }
             })
         })
@@ -128,20 +130,16 @@ pub fn put_to_sleep(count: usize) -> io::Result<Sleepers> {
     })
 }
 
-/// How many of the runtime's coroutines sleep: looks again, a few times, while that is not
+/// How many of the runtime's coroutines sleep: looks again, for some time, while that is not
 /// all of them, since some may have been about to fall asleep or to sleep on.
 fn all_asleep(runtime: &Runtime, count: usize) -> usize {
-    let look = |_| {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let start = Instant::now();
+    let mut most = 0;
+    while most < count && start.elapsed() < PATIENCE {
         let living = runtime.list();
         let asleep = living.iter().filter(|task| task.waits_for() == "sleeping");
-        asleep.count()
-    };
-    let mut most = 0;
-    for asleep in (0..10).map(look) {
-        most = most.max(asleep);
-        if most == count {
-            break;
-        }
+        most = most.max(asleep.count());
     }
     most
 }
