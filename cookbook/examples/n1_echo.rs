@@ -259,20 +259,20 @@ pub fn fourth_waits(server: &Server) -> io::Result<Fourth> {
     })
 }
 
-/// Says whether the kernel keeps closed connections of a local port (`TIME_WAIT`), because
-/// of which a plain `bind` would be refused.
+/// Says whether the kernel keeps closed connections of a local port (most often in `TIME_WAIT`),
+/// because of which a plain `bind` would be refused.
 ///
 /// # Errors
 ///
 /// If `/proc/net/tcp` can't be read.
 pub fn lingers(port: u16) -> io::Result<bool> {
-    const TIME_WAIT: &str = "06";
+    const LISTEN: &str = "0A";
     let local = format!(":{port:04X}");
     let table = std::fs::read_to_string("/proc/net/tcp")?;
     Ok(table.lines().any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let at_port = fields.next().is_some_and(|addr| addr.ends_with(&local));
-        at_port && fields.nth(1) == Some(TIME_WAIT)
+        at_port && fields.nth(1) != Some(LISTEN)
     }))
 }
 

@@ -133,8 +133,7 @@ impl Site {
     }
 }
 
-/// Clients enough that each of `processes` has the connection of at least one: with the id of who
-/// serves it.
+/// Clients enough that each of `processes` has the connection of one: with the id of who serves it.
 ///
 /// # Errors
 ///
@@ -145,8 +144,9 @@ pub fn clients(site: &Site, processes: usize) -> Result<Vec<(Client, String)>, c
     while seen.len() < processes {
         let client = Client::new();
         let pid = site.ask(&client, "/who")?;
-        seen.insert(pid.clone());
-        clients.push((client, pid));
+        if seen.insert(pid.clone()) {
+            clients.push((client, pid));
+        }
     }
     Ok(clients)
 }

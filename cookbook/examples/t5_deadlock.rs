@@ -74,6 +74,10 @@ fn until_reported(start: impl FnOnce() + Send) -> io::Result<Found> {
     runtime.run(start);
     let report = reports.recv().expect("the hook is there");
     deadlock::take_hook();
+    // Who has not begun would be dropped instead.
+    while runtime.list().iter().any(|task| !task.is_started()) {
+        coroutine::sleep(Duration::from_millis(1));
+    }
     let stuck = runtime.shutdown(Duration::from_millis(100));
     let stuck = stuck.expect_err("nobody gets out of a deadlock");
     Ok(Found { report, stuck })
