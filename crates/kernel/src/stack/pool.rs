@@ -234,30 +234,25 @@ mod tests {
         );
     }
 
+    // Alone: a pool takes along what others have given back of a size.
     #[test]
     fn sizes_are_kept_apart() {
-        let pool = StackPool::new();
-        let small = pool.take(0).unwrap();
-        pool.give(small);
-        let large = pool.take(2 << 20).unwrap();
-        assert!(large.usable_bytes() >= 2 << 20);
-        assert_eq!(
-            pool.counts(),
-            PoolCounts {
-                in_use: 1,
+        let output = in_child(module_path!(), "sizes_are_kept_apart", || {
+            let pool = StackPool::new();
+            let small = pool.take(0).unwrap();
+            pool.give(small);
+            let large = pool.take(2 << 20).unwrap();
+            assert!(large.usable_bytes() >= 2 << 20);
+            let counts = |in_use, pooled| PoolCounts {
+                in_use,
                 in_use_max: 1,
-                pooled: 1
-            }
-        );
-        pool.give(large);
-        assert_eq!(
-            pool.counts(),
-            PoolCounts {
-                in_use: 0,
-                in_use_max: 1,
-                pooled: 2
-            }
-        );
+                pooled,
+            };
+            assert_eq!(pool.counts(), counts(1, 1));
+            pool.give(large);
+            assert_eq!(pool.counts(), counts(0, 2));
+        });
+        assert_passed(&output);
     }
 
     #[test]
