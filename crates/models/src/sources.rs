@@ -179,6 +179,12 @@ const SOURCES: &[Source] = &[
         swaps: &[],
     },
     Source {
+        path: "rt/src/patience.rs",
+        to: "rt/patience.rs",
+        parts: &[Cut("", "#[cfg(test)]")],
+        swaps: &[],
+    },
+    Source {
         path: "rt/src/sync/mutex.rs",
         to: "rt/sync/mutex.rs",
         parts: &[Cut("", "")],
@@ -253,6 +259,8 @@ pub(crate) mod ends;
 pub(crate) mod rt {
     pub(crate) use crate::outcome::JoinError;
 
+    #[path = "$OUT/rt/patience.rs"]
+    pub(crate) mod patience;
     #[path = "$OUT/rt/cancel.rs"]
     pub(crate) mod cancel;
     #[path = "$OUT/rt/sync/mod.rs"]

@@ -19,6 +19,7 @@ pub mod io;
 mod join;
 pub mod local;
 pub mod net;
+mod patience;
 mod private;
 pub mod process;
 pub mod promise;

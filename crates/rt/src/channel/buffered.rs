@@ -15,15 +15,14 @@
 //!
 //! A buffer is emptied by the last receiver as it goes, and closed before.
 
-use std::{hint, thread};
-
 use crossbeam_utils::CachePadded;
 use ropewalk_kernel::clock;
-use ropewalk_kernel::wait::{Joined, Limit, Outcome, Reason, WaitQueue, in_coroutine, spend};
+use ropewalk_kernel::wait::{Joined, Limit, Outcome, Reason, WaitQueue, spend};
 use ropewalk_kernel::wait::{Place as Queued, QueueGuard};
 
 use super::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
 use super::landing::{Landing, NOTICE, Place, deliver};
+use crate::patience::Patience;
 
 /// Where messages are kept. Open until closed; then it only gives.
 pub(super) trait Buffer {
@@ -366,35 +365,4 @@ impl<B: Buffer> Buffered<B> {
 #[inline]
 pub(super) fn has_passed(deadline: Option<u64>) -> bool {
     deadline.is_some_and(|deadline| deadline <= clock::now_ns())
-}
-
-/// How long a plain thread looks again before it blocks: what it waits for is often a moment
-/// away, and blocking costs microseconds. A few spins, then the processor to others a few times:
-/// on a busy machine the one that is waited for needs it. A coroutine doesn't wait like that;
-/// its worker has others to run.
-pub(super) struct Patience(u32);
-
-impl Patience {
-    const SPINS: u32 = 3;
-    const YIELDS: u32 = 4;
-
-    #[inline]
-    pub(super) fn new() -> Patience {
-        Patience(0)
-    }
-
-    /// Gives a moment away, or says that it is time to wait.
-    #[inline]
-    pub(super) fn spin(&mut self) -> bool {
-        if in_coroutine() || self.0 == Self::SPINS + Self::YIELDS {
-            return false;
-        }
-        if self.0 < Self::SPINS {
-            (0..1 << self.0).for_each(|_| hint::spin_loop());
-        } else {
-            thread::yield_now();
-        }
-        self.0 += 1;
-        true
-    }
 }

@@ -17,13 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ropewalk_kernel::wait::{Joined, Limit, Place as Queued, Reason, Selected, spend, wait_any};
 
-use super::buffered::{Hold, Patience, has_passed};
+use super::buffered::{Hold, has_passed};
 use super::error::{RecvError, SendError};
 use super::landing::{Landing, Parcel};
 use super::rendezvous::Counterpart;
 use super::timed::recv_never;
 use super::{Receiver, Sender};
 use crate::join::JoinHandle;
+use crate::patience::Patience;
 
 /// What can stand in a select.
 pub(super) trait Arm {

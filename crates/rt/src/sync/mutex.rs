@@ -16,7 +16,9 @@
 //! Unlocking wakes the first waiter and leaves the lock free: whoever comes first gets it,
 //! so a running thread need not wait for a sleeping one to wake up. A waiter that finds
 //! the lock taken again when it wakes joins the queue as *starved*, and a starved waiter is
-//! handed the lock by the next unlock that comes to it: nobody waits for ever. An unlock that is
+//! handed the lock by the next unlock that comes to it: nobody waits for ever. A plain thread
+//! is starved only once it has been losing for a while, and looks again a few times before it
+//! waits (`patience.rs`). An unlock that is
 //! asked to be fair (`unlock_fair`, `bump`) hands it to the first in any case. A future is never
 //! handed it, as perhaps nobody polls it again: it is woken and competes, and one that is
 //! dropped after it was woken wakes the next in its place.
@@ -48,6 +50,7 @@ use ropewalk_kernel::wait::{
 
 use super::{Mutex, MutexGuard};
 use crate::cancel::Cancelled;
+use crate::patience::{Losing, Patience};
 
 const LOCKED: u8 = 1;
 const WAITERS: u8 = 2;
@@ -88,14 +91,18 @@ impl RawMutex {
     #[cold]
     fn lock_slow(&self, limit: Limit, endless: bool) -> Outcome {
         let object = self.address();
+        let mut losing = Losing::new();
+        if self.look_again() {
+            self.owner.acquired();
+            return Outcome::Woken;
+        }
         let _wanting = endless.then(|| locks::want(&self.owner, object));
-        let mut starved = false;
         loop {
             let guard = self.queue.lock();
             if self.take_or_announce() {
                 break;
             }
-            let waiting = Waiting::new(starved);
+            let waiting = Waiting::new(losing.is_starved());
             let token = (&raw const waiting) as usize;
             match guard.wait(token, Reason::Lock, object, limit) {
                 Outcome::Woken => {}
@@ -104,10 +111,27 @@ impl RawMutex {
             if waiting.was_handed() || self.try_take() {
                 break;
             }
-            starved = true;
+            losing.lost();
+            if self.look_again() {
+                break;
+            }
         }
         self.owner.acquired();
         Outcome::Woken
+    }
+
+    /// Takes the lock if it is given up in a moment and nobody waits for it.
+    fn look_again(&self) -> bool {
+        let mut patience = Patience::new();
+        while self.state.load(Ordering::Relaxed) & WAITERS == 0 {
+            if self.try_take() {
+                return true;
+            }
+            if !patience.spin() {
+                return false;
+            }
+        }
+        false
     }
 
     /// Takes the lock, or sets WAITERS; under the queue's lock.

@@ -21,7 +21,8 @@
 //! Who gives up the lock serves the queue: readers at its front are handed the lock, all of
 //! them up to the first writer. A writer at the front is woken and competes with whoever
 //! comes: so a running task need not wait for a sleeping one to wake up. One that loses joins
-//! again as *starved*, and is handed the lock when its turn comes next. So readers wait for
+//! again as *starved*, a thread once it has been losing for a while (`patience.rs`), and is
+//! handed the lock when its turn comes next. So readers wait for
 //! the writers before them and no longer, writers for those before them and for a few that
 //! were faster.
 //!
@@ -53,6 +54,7 @@ use ropewalk_kernel::wait::{
 };
 
 use super::super::Batch;
+use crate::patience::{Losing, Patience};
 
 pub(super) const WRITER: usize = 1;
 pub(super) const UPGRADABLE: usize = 2;
@@ -225,7 +227,10 @@ impl RawRwLock {
     }
 
     fn take_slow(&self, kind: Kind, limit: Limit) -> bool {
-        let mut starved = false;
+        let mut losing = Losing::new();
+        if self.look_again(kind) {
+            return true;
+        }
         loop {
             let guard = self.queue.lock();
             if self.take_or_announce(kind, WAITERS) {
@@ -233,7 +238,7 @@ impl RawRwLock {
             }
             let waiting = Waiting {
                 kind,
-                starved,
+                starved: losing.is_starved(),
                 handed: Cell::new(false),
             };
             let token = (&raw const waiting) as usize;
@@ -245,8 +250,25 @@ impl RawRwLock {
             if waiting.handed.get() || self.try_take(kind) {
                 return true;
             }
-            starved = true;
+            losing.lost();
+            if self.look_again(kind) {
+                return true;
+            }
         }
+    }
+
+    /// Takes the lock if that can be done in a moment, and nobody waits for it.
+    fn look_again(&self, kind: Kind) -> bool {
+        let mut patience = Patience::new();
+        while self.state.load(Ordering::Relaxed) & WAITERS == 0 {
+            if self.try_take(kind) {
+                return true;
+            }
+            if !patience.spin() {
+                return false;
+            }
+        }
+        false
     }
 
     /// Takes the lock for a future, or has it wait. `waiting` is its place in the queue, once
