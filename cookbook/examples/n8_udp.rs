@@ -153,7 +153,7 @@ pub fn ask_with_room(
 fn main() -> io::Result<()> {
     let server = Server::in_turn(upper)?;
     let socket = client(server.addr())?;
-    // One after the other: those that are under way together may overtake one another.
+    // One after the other: UDP promises no order to those that are under way together.
     let questions = ["hello", "", "three sends", "three receives"];
     let answers = questions.map(|question| ask(&socket, &[question]));
     let answers: Vec<_> = answers.into_iter().collect::<Result<_, _>>()?;

@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// N8: answers keep their borders and senders, whoever asks; too long ones are told.
 #[test]
 fn datagrams_keep_their_borders() {
-    // One question at a time on each socket: datagrams that are under way together may overtake one
-    // another, also on one machine.
+    // One question at a time on each socket: UDP promises no order to those that are under way
+    // together.
     let server = Server::in_turn(n8_udp::upper).unwrap();
     let (one, other) = (
         client(server.addr()).unwrap(),
@@ -66,7 +66,7 @@ fn a_slow_answer_holds_nobody_up() {
         let len = one.recv(&mut buf).unwrap();
         answers.push(String::from_utf8_lossy(&buf[..len]).into_owned());
     }
-    // As they are answered; on their way they may overtake one another.
+    // As they are answered: UDP promises no order on the way.
     assert_eq!(ANSWERED.lock()[0], "slow");
     answers.sort();
     assert_eq!(answers, ["B", "C", "D", "SLOW"]);
