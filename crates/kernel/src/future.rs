@@ -149,8 +149,11 @@ impl<F: Future> Polled<F> {
 
     /// Sees to it that the task is polled when its token's deadline passes.
     fn mind_deadline(record: &Record, asleep: &mut Asleep<F>, waker: &Waker) {
-        let Standing::Until(deadline) = cancel::standing_of(record) else {
-            return;
+        let deadline = match cancel::standing_of(record) {
+            Standing::Until(deadline) => deadline,
+            // It passed during the poll.
+            Standing::Cancelled { .. } => return waker.wake_by_ref(),
+            Standing::Free => return,
         };
         if asleep.alarm.is_none() {
             asleep.alarm = Some(Sleep::new(deadline));

@@ -252,6 +252,22 @@ fn dropped_timers_are_taken_out() {
     });
 }
 
+// Regression: a deadline that passed while the task was polled was nobody's to tell, and the task waited
+// for ever.
+#[test]
+fn a_deadline_that_passes_during_a_poll_ends_the_task() {
+    on_each(|| {
+        let token = Token::with_timeout(Duration::from_millis(5));
+        let task = token.run(|| {
+            spawn_async(async {
+                std::thread::sleep(Duration::from_millis(10));
+                std::future::pending::<()>().await;
+            })
+        });
+        assert!(task.join().unwrap_err().is_cancelled());
+    });
+}
+
 #[test]
 fn a_thousand_futures_sleep_at_once() {
     in_coroutines(|| {
