@@ -9,12 +9,14 @@
 mod turns;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use ropewalk_kernel::cancel::Token;
+use ropewalk_kernel::cancel::{self, Token};
 use ropewalk_kernel::clock;
 use ropewalk_kernel::runtime;
 use ropewalk_kernel::wait::{Limit, Outcome, may_wait};
@@ -307,6 +309,15 @@ impl CoroutinePool {
         let (run, turn, token) = (wrap(work), self.turns.enter(), self.token.clone());
         let task = async move {
             let _seated = turn.await;
+            // Cancelled in the midst of the poll that got the seat: the next poll is refused.
+            poll_fn(|context| match cancel::check() {
+                Ok(()) => Poll::Ready(()),
+                Err(_) => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            })
+            .await;
             token.run(run)
         };
         match self.group.spawn_async_in(place, site, task) {
