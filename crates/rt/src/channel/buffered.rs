@@ -211,7 +211,7 @@ impl<B: Buffer> Buffered<B> {
                 continue;
             }
             let limit = Limit::cancellable(deadline);
-            match guard.wait_after(NOTICE, Reason::Send, self.object(), limit, || ()) {
+            match guard.wait(NOTICE, Reason::Send, self.object(), limit) {
                 Outcome::Woken => woken = true,
                 Outcome::Expired => woken = false,
                 Outcome::Cancelled => return Err(SendTimeoutError::Disconnected(message)),
@@ -279,8 +279,7 @@ impl<B: Buffer> Buffered<B> {
             }
             let place = Place::new(None);
             let limit = Limit::cancellable(deadline);
-            let outcome =
-                guard.wait_after(place.token(), Reason::Receive, self.object(), limit, || ());
+            let outcome = guard.wait(place.token(), Reason::Receive, self.object(), limit);
             if let Some(message) = place.take() {
                 return Ok(message);
             }
