@@ -170,9 +170,11 @@ fn run(job: Job) {
     }
 }
 
-/// How many threads the pool has that have nothing to do at this moment.
+/// How many threads the pool has that have nothing to do at this moment, and no job on its way
+/// to them.
 pub(crate) fn idle_threads() -> usize {
-    pool().idle
+    let pool = pool();
+    pool.idle.saturating_sub(pool.jobs.len())
 }
 
 /// How many threads the pool has at this moment.

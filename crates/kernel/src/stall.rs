@@ -67,8 +67,13 @@ pub(crate) fn all_asleep(shared: &Shared) -> bool {
 }
 
 /// Ends the process with a report if nothing can ever wake a coroutine of this runtime. In the
-/// worker's loop, after all have slept.
-pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize) {
+/// worker's loop, after all have slept; `still` says whether they have slept until now.
+///
+/// A thread that ends is not counted any more, but what it did last can be seen: so `still` is
+/// asked after the threads are counted. And one of ours may end between being known and being
+/// counted, while another thread takes its place in the count: those known before and after are
+/// counted on.
+pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize, still: impl Fn() -> bool) {
     let shared = &worker.shared;
     let living = shared.living();
     if living.iter().all(|task| task.daemon) {
@@ -89,8 +94,12 @@ pub(crate) fn report_if_dead(worker: &Worker, outer_threads: usize) {
         return;
     }
     let known =
-        shared.workers.len() + blocking::idle_threads() + watcher::threads() + outer_threads;
-    if other_threads().is_none_or(|threads| threads > known) {
+        || shared.workers.len() + blocking::idle_threads() + watcher::threads() + outer_threads;
+    let before = known();
+    let Some(threads) = other_threads() else {
+        return;
+    };
+    if threads > before.min(known()) || !still() {
         return;
     }
     if !shared.claim_stall_report() {

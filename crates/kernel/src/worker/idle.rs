@@ -227,13 +227,15 @@ impl Worker {
         let pulse = stall::pulse(&self.shared);
         self.driver.poll(self, Some(stall::PAUSE_NS));
         // One of them looks: the last to have a reason to.
-        let dead = self.index == 0
-            && me.asleep.load(Ordering::SeqCst)
-            && !self.has_work()
-            && stall::all_asleep(&self.shared)
-            && stall::pulse(&self.shared) == pulse;
-        if dead {
-            stall::report_if_dead(self, outer_threads);
+        let still = || {
+            self.index == 0
+                && me.asleep.load(Ordering::SeqCst)
+                && !self.has_work()
+                && stall::all_asleep(&self.shared)
+                && stall::pulse(&self.shared) == pulse
+        };
+        if still() {
+            stall::report_if_dead(self, outer_threads, still);
         }
         me.sleeps_for_ever.store(false, Ordering::SeqCst);
     }

@@ -413,3 +413,49 @@ fn a_program_that_others_can_wake_is_left_alone() {
         .unwrap();
     assert!(status.success());
 }
+
+// A thread that wakes a coroutine and ends while it is looked whether anything could wake one
+// can't be counted any more, and the coroutine has not moved yet: it is not a program that can
+// never go on. So many coroutines make that look last for some milliseconds.
+#[test]
+fn a_thread_that_ends_while_it_is_looked_for_has_woken_somebody() {
+    const CHILD: &str = "ROPEWALK_TEST_LAST_THREAD";
+    if std::env::var_os(CHILD).is_some() {
+        ropewalk_rt::__private::test(
+            ropewalk_rt::__private::TestOptions::default(),
+            "the child",
+            || {
+                let (stop, stopped) = channel::bounded::<u32>(1);
+                let crowd: Vec<_> = (0..20_000)
+                    .map(|_| {
+                        let stopped = stopped.clone();
+                        coroutine::spawn(move || stopped.recv().is_err())
+                    })
+                    .collect();
+                for millis in 500..512 {
+                    let last = thread::spawn(move || {
+                        std::thread::sleep(Duration::from_millis(millis));
+                    });
+                    last.join().unwrap();
+                }
+                drop(stop);
+                for one in crowd {
+                    assert!(one.join().unwrap(), "nobody sent");
+                }
+            },
+        );
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_thread_that_ends_while_it_is_looked_for_has_woken_somebody",
+            "--nocapture",
+        ])
+        .env(CHILD, "1")
+        .env("ROPEWALK_WORKERS", "1")
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{report}");
+}
