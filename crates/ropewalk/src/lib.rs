@@ -127,7 +127,7 @@
 //! };
 //!
 //! // For all that waits in the closure, and all that it spawns:
-//! let late = cancel::timeout(Duration::from_millis(20), read).unwrap_err();
+//! let late = cancel::timeout(Duration::from_millis(200), read).unwrap_err();
 //! assert_eq!(late.into_inner().unwrap_err().kind(), io::ErrorKind::TimedOut);
 //!
 //! // One coroutine, from outside:

@@ -314,7 +314,7 @@ impl fmt::Debug for Command {
 /// use ropewalk_rt::process::{Command, TimeoutExpired};
 ///
 /// let mut slow = Command::new("sh");
-/// slow.args(["-c", "echo so far; sleep 60"]).timeout(Duration::from_secs(1));
+/// slow.args(["-c", "echo so far; sleep 60"]).timeout(Duration::from_secs(2));
 /// let error = slow.output().unwrap_err();
 /// let expired = TimeoutExpired::of(&error).expect("60 seconds are longer");
 /// assert_eq!(expired.output().stdout, b"so far\n");

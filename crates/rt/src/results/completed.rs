@@ -107,14 +107,20 @@ impl Arrivals {
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
-/// use ropewalk_rt::{coroutine, results};
+/// use ropewalk_rt::{channel, coroutine, results};
 ///
-/// let handles = [20, 1, 10].map(|ms| {
-///     coroutine::spawn(move || coroutine::sleep(Duration::from_millis(ms)))
-/// });
-/// let order: Vec<usize> = results::as_completed(handles).map(|(index, _)| index).collect();
-/// assert_eq!(order, [1, 2, 0]);
+/// let (news, slow) = channel::bounded(1);
+/// let handles = [
+///     coroutine::spawn(move || slow.recv().unwrap()),
+///     coroutine::spawn(|| "the quick one's"),
+/// ];
+/// let mut order = Vec::new();
+/// for (index, result) in results::as_completed(handles) {
+///     order.push((index, result.unwrap()));
+///     // Whoever waits for this can end now.
+///     let _ = news.try_send("the slow one's");
+/// }
+/// assert_eq!(order, [(1, "the quick one's"), (0, "the slow one's")]);
 /// ```
 pub fn as_completed<H: Joinable>(handles: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     limited(handles, None)

@@ -411,7 +411,7 @@ impl RuntimeBuilder {
     ///
     /// let runtime = Runtime::builder()
     ///     .workers(1)
-    ///     .watch(Duration::from_millis(50))
+    ///     .watch(Duration::from_secs(1))
     ///     .build()?;
     /// assert_eq!(runtime.run(|| 6 * 7), 42);
     /// assert_eq!(runtime.kept(), 0);

@@ -37,6 +37,9 @@ use crate::future::sleep_until_async;
 /// }
 /// // The first at once, each other a millisecond after the one before.
 /// assert!(start.elapsed() >= Duration::from_millis(4));
+///
+/// let limiter = RateLimiter::new(1, Duration::from_secs(3600));
+/// assert!(limiter.try_acquire());
 /// assert!(!limiter.try_acquire());
 /// ```
 pub struct RateLimiter {
