@@ -28,6 +28,13 @@ pub(crate) fn run(test: &str) -> String {
     stdout
 }
 
+/// Has an interrupt end this process, as it does one that was started from a terminal. What a shell
+/// starts in the background ignores them, and so does what that starts.
+pub(crate) fn be_interruptible() {
+    // SAFETY: the default action is no function of ours.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
+
 /// Looks until `done`; a test fails that waits for a minute.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {

@@ -55,6 +55,7 @@ fn an_interrupt_does_nothing_to_workers() {
 #[test]
 #[ignore = "needs a process of its own"]
 fn alone_busy() {
+    alone::be_interruptible();
     let pool = ProcessPool::new(2).unwrap();
     wait_for("two workers", || pool.pids().len() == 2);
     let _busy = pool.submit(tasks::sleeps, (60_000,)).unwrap();
@@ -96,6 +97,7 @@ fn workers_end_with_a_parent_that_is_killed() {
 #[test]
 #[ignore = "needs a process of its own"]
 fn alone_from_the_beginning() {
+    alone::be_interruptible();
     println!("\nbegun");
     let pool = ProcessPool::builder()
         .workers(2)
