@@ -45,20 +45,28 @@ impl Patience {
     }
 }
 
+/// Takes a lock by `try_take` if that can be done in a moment, for as long as nobody waits for it.
+pub(crate) fn look_again(anybody_waits: impl Fn() -> bool, try_take: impl Fn() -> bool) -> bool {
+    let mut patience = Patience::new();
+    while !anybody_waits() {
+        if try_take() {
+            return true;
+        }
+        if !patience.spin() {
+            return false;
+        }
+    }
+    false
+}
+
 /// Since when a waiter has been losing the lock to others.
+#[derive(Default)]
 pub(crate) struct Losing {
     since_ns: Option<u64>,
     starved: bool,
 }
 
 impl Losing {
-    pub(crate) fn new() -> Losing {
-        Losing {
-            since_ns: None,
-            starved: false,
-        }
-    }
-
     /// Notes that it was woken for the lock, and another has it.
     pub(crate) fn lost(&mut self) {
         if in_coroutine() {
@@ -88,12 +96,12 @@ mod tests {
     fn a_coroutine_loses_once_and_a_thread_for_a_while() {
         let runtime = crate::Runtime::builder().workers(1).build().unwrap();
         runtime.run(|| {
-            let mut losing = Losing::new();
+            let mut losing = Losing::default();
             assert!(!losing.is_starved());
             losing.lost();
             assert!(losing.is_starved());
         });
-        let mut losing = Losing::new();
+        let mut losing = Losing::default();
         for (now_ns, starved) in [
             (7, false),
             (8, false),

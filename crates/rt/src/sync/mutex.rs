@@ -50,7 +50,7 @@ use ropewalk_kernel::wait::{
 
 use super::{Mutex, MutexGuard};
 use crate::cancel::Cancelled;
-use crate::patience::{Losing, Patience};
+use crate::patience::{self, Losing};
 
 const LOCKED: u8 = 1;
 const WAITERS: u8 = 2;
@@ -91,7 +91,7 @@ impl RawMutex {
     #[cold]
     fn lock_slow(&self, limit: Limit, endless: bool) -> Outcome {
         let object = self.address();
-        let mut losing = Losing::new();
+        let mut losing = Losing::default();
         if self.look_again() {
             self.owner.acquired();
             return Outcome::Woken;
@@ -120,18 +120,9 @@ impl RawMutex {
         Outcome::Woken
     }
 
-    /// Takes the lock if it is given up in a moment and nobody waits for it.
     fn look_again(&self) -> bool {
-        let mut patience = Patience::new();
-        while self.state.load(Ordering::Relaxed) & WAITERS == 0 {
-            if self.try_take() {
-                return true;
-            }
-            if !patience.spin() {
-                return false;
-            }
-        }
-        false
+        let anybody_waits = || self.state.load(Ordering::Relaxed) & WAITERS != 0;
+        patience::look_again(anybody_waits, || self.try_take())
     }
 
     /// Takes the lock, or sets WAITERS; under the queue's lock.

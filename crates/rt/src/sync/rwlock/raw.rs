@@ -54,7 +54,7 @@ use ropewalk_kernel::wait::{
 };
 
 use super::super::Batch;
-use crate::patience::{Losing, Patience};
+use crate::patience::{self, Losing};
 
 pub(super) const WRITER: usize = 1;
 pub(super) const UPGRADABLE: usize = 2;
@@ -227,7 +227,7 @@ impl RawRwLock {
     }
 
     fn take_slow(&self, kind: Kind, limit: Limit) -> bool {
-        let mut losing = Losing::new();
+        let mut losing = Losing::default();
         if self.look_again(kind) {
             return true;
         }
@@ -257,18 +257,9 @@ impl RawRwLock {
         }
     }
 
-    /// Takes the lock if that can be done in a moment, and nobody waits for it.
     fn look_again(&self, kind: Kind) -> bool {
-        let mut patience = Patience::new();
-        while self.state.load(Ordering::Relaxed) & WAITERS == 0 {
-            if self.try_take(kind) {
-                return true;
-            }
-            if !patience.spin() {
-                return false;
-            }
-        }
-        false
+        let anybody_waits = || self.state.load(Ordering::Relaxed) & WAITERS != 0;
+        patience::look_again(anybody_waits, || self.try_take(kind))
     }
 
     /// Takes the lock for a future, or has it wait. `waiting` is its place in the queue, once
