@@ -3,6 +3,8 @@
 //!
 //! The hook for reports is the process's: tests of circles take turns.
 
+#[path = "../it/process.rs"]
+mod process;
 #[path = "../it/stage.rs"]
 #[allow(dead_code)]
 mod stage;
@@ -16,6 +18,7 @@ use ropewalk_rt::deadlock::{self, Deadlock};
 use ropewalk_rt::sync::{Barrier, Condvar, Mutex, MutexExt, ReentrantMutex};
 use ropewalk_rt::{Runtime, channel, coroutine, thread};
 
+use process::well_alone;
 use stage::{until, with_runtimes};
 
 /// The reports of this test alone.
@@ -388,30 +391,19 @@ fn a_program_is_ended_though_some_workers_never_had_work() {
 
 #[test]
 fn a_program_that_others_can_wake_is_left_alone() {
-    const CHILD: &str = "ROPEWALK_TEST_NO_STALL";
-    if std::env::var_os(CHILD).is_some() {
-        ropewalk_rt::__private::test(
-            ropewalk_rt::__private::TestOptions::default(),
-            "the child",
-            || {
-                let (sender, receiver) = channel::bounded::<u32>(1);
-                let helper = std::thread::spawn(move || {
-                    // Longer than it takes to be taken for dead, were it alone.
-                    std::thread::sleep(Duration::from_millis(1600));
-                    sender.send(7).unwrap();
-                });
-                assert_eq!(receiver.recv(), Ok(7));
-                helper.join().unwrap();
-            },
-        );
-        return;
-    }
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_program_that_others_can_wake_is_left_alone"])
-        .env(CHILD, "1")
-        .status()
-        .unwrap();
-    assert!(status.success());
+    well_alone(&[], || {
+        let options = ropewalk_rt::__private::TestOptions::default();
+        ropewalk_rt::__private::test(options, "the child", || {
+            let (sender, receiver) = channel::bounded::<u32>(1);
+            let helper = std::thread::spawn(move || {
+                // Longer than it takes to be taken for dead, were it alone.
+                std::thread::sleep(Duration::from_millis(1600));
+                sender.send(7).unwrap();
+            });
+            assert_eq!(receiver.recv(), Ok(7));
+            helper.join().unwrap();
+        });
+    });
 }
 
 // A thread that wakes a coroutine and ends while it is looked whether anything could wake one
@@ -419,43 +411,26 @@ fn a_program_that_others_can_wake_is_left_alone() {
 // never go on. So many coroutines make that look last for some milliseconds.
 #[test]
 fn a_thread_that_ends_while_it_is_looked_for_has_woken_somebody() {
-    const CHILD: &str = "ROPEWALK_TEST_LAST_THREAD";
-    if std::env::var_os(CHILD).is_some() {
-        ropewalk_rt::__private::test(
-            ropewalk_rt::__private::TestOptions::default(),
-            "the child",
-            || {
-                let (stop, stopped) = channel::bounded::<u32>(1);
-                let crowd: Vec<_> = (0..20_000)
-                    .map(|_| {
-                        let stopped = stopped.clone();
-                        coroutine::spawn(move || stopped.recv().is_err())
-                    })
-                    .collect();
-                for millis in 500..512 {
-                    let last = thread::spawn(move || {
-                        std::thread::sleep(Duration::from_millis(millis));
-                    });
-                    last.join().unwrap();
-                }
-                drop(stop);
-                for one in crowd {
-                    assert!(one.join().unwrap(), "nobody sent");
-                }
-            },
-        );
-        return;
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_thread_that_ends_while_it_is_looked_for_has_woken_somebody",
-            "--nocapture",
-        ])
-        .env(CHILD, "1")
-        .env("ROPEWALK_WORKERS", "1")
-        .output()
-        .unwrap();
-    let report = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{report}");
+    well_alone(&[("ROPEWALK_WORKERS", "1")], || {
+        let options = ropewalk_rt::__private::TestOptions::default();
+        ropewalk_rt::__private::test(options, "the child", || {
+            let (stop, stopped) = channel::bounded::<u32>(1);
+            let crowd: Vec<_> = (0..20_000)
+                .map(|_| {
+                    let stopped = stopped.clone();
+                    coroutine::spawn(move || stopped.recv().is_err())
+                })
+                .collect();
+            for millis in 500..512 {
+                let last = thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(millis));
+                });
+                last.join().unwrap();
+            }
+            drop(stop);
+            for one in crowd {
+                assert!(one.join().unwrap(), "nobody sent");
+            }
+        });
+    });
 }
