@@ -116,10 +116,10 @@ impl Previous {
     }
 
     fn action(&self) -> Option<&libc::sigaction> {
-        // SAFETY: see the `Sync` claim above.
-        self.known
-            .load(Ordering::Acquire)
-            .then(|| unsafe { (*self.action.get()).assume_init_ref() })
+        self.known.load(Ordering::Acquire).then(|| {
+            // SAFETY: see the `Sync` claim above.
+            unsafe { (*self.action.get()).assume_init_ref() }
+        })
     }
 }
 

@@ -142,10 +142,10 @@ fn three_go(first: How, others: [How; 2]) {
     for other in others {
         writes += other.join().unwrap();
     }
-    // SAFETY: the others are over.
-    guarded
-        .value
-        .with(|value| assert_eq!(unsafe { *value }, writes));
+    guarded.value.with(|value| {
+        // SAFETY: the others are over.
+        assert_eq!(unsafe { *value }, writes);
+    });
     let state = guarded.lock.state.load(Ordering::Relaxed);
     assert!(
         state < READER && state & (WRITER | UPGRADABLE) == 0,
